@@ -1,0 +1,1 @@
+"""chatctl: a real-time chat server for AI companions."""

@@ -1,0 +1,1 @@
+"""The server: one message path from socket to store to every device."""

@@ -1,0 +1,37 @@
+"""The contract with every client: wire models, types, codes. Nothing of the server's logic."""
+
+from server.protocol.identifiers import (
+    Identifier,
+    ai_id_of,
+    is_identifier,
+)
+from server.protocol.messages import AI, ClientFrame, ErrorInfo, Gap, RateLimit, Welcome, WSMessage
+from server.protocol.types import (
+    ACK_TEXT,
+    PROTOCOL_VERSION,
+    SERVER_SENDER,
+    CloseCode,
+    ErrorCode,
+    MessageType,
+    reconnects_after,
+)
+
+__all__ = [
+    "ACK_TEXT",
+    "AI",
+    "PROTOCOL_VERSION",
+    "SERVER_SENDER",
+    "ClientFrame",
+    "CloseCode",
+    "ErrorCode",
+    "ErrorInfo",
+    "Gap",
+    "Identifier",
+    "MessageType",
+    "RateLimit",
+    "WSMessage",
+    "Welcome",
+    "ai_id_of",
+    "is_identifier",
+    "reconnects_after",
+]
