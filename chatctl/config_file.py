@@ -1,0 +1,43 @@
+"""config.toml with a comment on every key, made from the schema."""
+
+import json
+from textwrap import wrap
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from server.settings import SECTIONS, Settings
+
+WIDTH = 110
+HEADER = """\
+# Settings of chatctl. Every key is here, with its default unless somebody changed it.
+# Environment variables win over this file (CHAT_SERVER__PORT=9000), command-line options over both.
+"""
+
+
+def config_toml(settings: Settings) -> str:
+    """The text of a config.toml with these values; secrets in plain, for that is what the file is for."""
+    return HEADER + "".join(_table(settings, section) for section in SECTIONS)
+
+
+def _table(settings: Settings, section: str) -> str:
+    model = SECTIONS[section]
+    lines = ["", _comment(model.__doc__ or ""), f"[{section}]"]
+    for name, field in model.model_fields.items():
+        value = getattr(getattr(settings, section), name)
+        lines += [_comment(field.description or ""), f"{name} = {_toml(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> str:
+    return "\n".join(f"# {line}" for line in wrap(text, WIDTH - 2))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, BaseModel):
+        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value) + " }"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)

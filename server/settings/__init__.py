@@ -1,0 +1,21 @@
+"""The server's settings: schema, where values come from, what is wrong with them.
+
+Only `server.main` and `chatctl` read settings; all others are handed values.
+"""
+
+from server.settings.load import SettingsError, load_settings
+from server.settings.masking import shown
+from server.settings.notbuilt import NOT_BUILT_YET, warnings
+from server.settings.schema import SECTIONS, Persona, Settings, keys
+
+__all__ = [
+    "NOT_BUILT_YET",
+    "SECTIONS",
+    "Persona",
+    "Settings",
+    "SettingsError",
+    "keys",
+    "load_settings",
+    "shown",
+    "warnings",
+]

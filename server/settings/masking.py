@@ -1,0 +1,46 @@
+"""How a value is shown to people: on one line of printable text, without secrets."""
+
+import json
+import re
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from server.settings.schema import SECRET_KEYS, keys
+
+MASK = "********"
+MAX_SHOWN = 100
+_KNOWN_KEYS = frozenset(keys())
+
+_secret_name = re.compile(r"secret|key|token|passw", re.I).search
+_credentials = re.compile(r"://.*@", re.S)
+_secret_parameter = re.compile(r"((?:password|secret|token|key)=)[^&\s\"]+", re.I)
+
+
+def shown(key: str, value: Any) -> str:
+    """The value of `section.key` as JSON, masked where it is secret, cut where it is long."""
+    plain = _plain(value)
+    if _holds_a_secret(key) and plain not in ("", []):
+        return json.dumps(MASK)
+    text = _credentials.sub(f"://{MASK}@", json.dumps(plain, default=str))
+    text = _secret_parameter.sub(rf"\1{MASK}", text)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def _holds_a_secret(key: str) -> bool:
+    """A misspelt name (`auth.jwt_secert = ...`) gives no secret away either."""
+    name = key.partition("[")[0]
+    if name in _KNOWN_KEYS:
+        return name in SECRET_KEYS
+    return bool(_secret_name(name) or get_close_matches(name, SECRET_KEYS, n=1, cutoff=0.7))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() and MASK
+    if isinstance(value, BaseModel):
+        return {name: _plain(item) for name, item in value}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
