@@ -4,7 +4,7 @@ Only `server.main` and `chatctl` read settings; all others are handed values.
 """
 
 from server.settings.load import SettingsError, load_settings
-from server.settings.masking import shown
+from server.settings.masking import masked, shown
 from server.settings.notbuilt import NOT_BUILT_YET, warnings
 from server.settings.schema import SECTIONS, Persona, Settings, keys
 
@@ -16,6 +16,7 @@ __all__ = [
     "SettingsError",
     "keys",
     "load_settings",
+    "masked",
     "shown",
     "warnings",
 ]

@@ -15,17 +15,19 @@ _KNOWN_KEYS = frozenset(keys())
 
 _secret_name = re.compile(r"secret|key|token|passw", re.I).search
 _credentials = re.compile(r"://.*@", re.S)
-_secret_parameter = re.compile(r"((?:password|secret|token|key)=)[^&\s\"]+", re.I)
+_secret_parameter = re.compile(r"((?:password|secret|token|key)=)[^&\s]+", re.I)
 
 
 def shown(key: str, value: Any) -> str:
-    """The value of `section.key` as JSON, masked where it is secret, cut where it is long."""
-    plain = _plain(value)
-    if _holds_a_secret(key) and plain not in ("", []):
-        return json.dumps(MASK)
-    text = _credentials.sub(f"://{MASK}@", json.dumps(plain, default=str))
-    text = _secret_parameter.sub(rf"\1{MASK}", text)
+    """The value of `section.key` as one line of JSON, masked where it is secret, cut where it is long."""
+    text = json.dumps(masked(key, value), default=str)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def masked(key: str, value: Any) -> Any:
+    """The value of `section.key` as plain data, without its secrets."""
+    plain = _plain(value)
+    return MASK if _holds_a_secret(key) and plain not in ("", []) else plain
 
 
 def _holds_a_secret(key: str) -> bool:
@@ -39,8 +41,12 @@ def _holds_a_secret(key: str) -> bool:
 def _plain(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value() and MASK
+    if isinstance(value, str):
+        return _secret_parameter.sub(rf"\1{MASK}", _credentials.sub(f"://{MASK}@", value))
     if isinstance(value, BaseModel):
         return {name: _plain(item) for name, item in value}
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value

@@ -1,0 +1,52 @@
+"""The command `chatctl`: which commands there are. Each is a module, imported when it is used."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = {
+    "serve": "Start the server.",
+    "config": "Show, check or write the configuration.",
+    "errors": "Tell what a NACK or close code means and what to do.",
+}
+
+
+class CommandGroup(TyperGroup):
+    """Knows the commands by name, so that one is not slowed down by what all others import."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            near = get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"No such command: {cmd_name}.{hint}")
+        module = import_module(f"chatctl.commands.{cmd_name.replace('-', '_')}")
+        return typer.main.get_command(module.app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(cls=CommandGroup, rich_markup_mode=None, no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"chatctl {version('chatctl')}")
+        raise typer.Exit
+
+
+@app.callback(help="A real-time chat server that never loses a message: run it, watch it, prove it.")
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
