@@ -1,0 +1,441 @@
+"""One device's session in one conversation, without I/O: the client's side of the protocol's section 8.
+
+The session opens no socket, reads no clock and draws no random number. Whoever drives it (the asyncio
+client, a Locust user under gevent, a test) owns those and passes in `now` (seconds of any monotonic
+clock), new identifiers and random fractions. The loop around it is the same everywhere:
+
+    session = Session("user123", "conv_user123_ai_alex", client_id="phone")
+    while True:
+        socket = connect(session.start_connection("ws://127.0.0.1:8000", now), headers=session.headers())
+        for each text frame:                  # and, at session.deadline() at the latest, session.tick(now)
+            events = session.receive(payload, now)
+            for payload in session.frames_to_send():
+                socket.send(payload)
+        events = session.disconnected(close_code, close_reason, now, fraction=random())
+        # the last event tells how to go on: Reconnecting (sleep `delay`, again) or Ended
+
+- After every call ask `frames_to_send()`; each returned string is one text frame. Nothing is returned
+  before the welcome, so it is safe to call `send` at any time, connected or not.
+- What happened comes back as events (`chatctl.client.events`), in the order to handle them. A PING is
+  answered without one.
+- `send` returns an `Outgoing`; `Delivered` and `Failed` refer to that same object. After `Failed`, `retry`
+  chooses between the same message_id and a new one.
+- `Message.new` says whether to show it, `Message.fault` how the server broke its order: a load test counts
+  that. `Missing` asks for a part of the REST history, to be handed to `history`; who does not care for
+  what was missed ignores it.
+- After `Stale` abort the socket, then report `disconnected(1006, ...)`. A handshake that fails is reported
+  by `disconnected` too: with `backoff.close_code_of_refusal(status)`, or 1006 where HTTP gave no answer.
+- After a close with 4003 set a new `token` before calling `disconnected`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Final
+from urllib.parse import quote, urlencode
+
+from pydantic_core import from_json, to_json
+
+from chatctl.client.backoff import Backoff
+from chatctl.client.events import (
+    Chunk,
+    Delivered,
+    Ended,
+    Event,
+    Failed,
+    Frame,
+    Message,
+    Missing,
+    Notice,
+    Read,
+    Reconnecting,
+    Stale,
+    State,
+    Typing,
+    Unreadable,
+    Welcomed,
+)
+from chatctl.client.order import OrderFault, SeqLog
+from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT, Failure, Outbox, Outgoing
+from server.protocol import CloseCode, MessageType, Welcome, reconnects_after
+
+DEFAULT_ACK_TIMEOUT: Final = 10.0
+# The server lets an indicator lapse after typing.timeout, 4 s by default: renew it well before.
+TYPING_RENEWAL: Final = 2.5
+# From the start of a connection to its welcome: a server to which thousands return at once may take its time.
+WELCOME_PATIENCE: Final = 20.0
+
+_DEFAULT_BACKOFF: Final = Backoff()
+_NO_ANSWER: Final = Failure(TIMEOUT, "No answer from the server in time", retryable=True)
+
+
+class Session:
+    """See the module's docstring for how to drive it. Not safe for use by several threads at once.
+
+    `last_seq` and `epoch` (from an earlier run, if any) make the first connection replay what was missed;
+    without them it starts at the newest message. `ack_timeout` None takes the server's.
+    """
+
+    def __init__(
+        self,
+        user_id: str,
+        conversation_id: str,
+        *,
+        client_id: str | None = None,
+        session_id: str | None = None,
+        last_seq: int | None = None,
+        epoch: str | None = None,
+        token: str | None = None,
+        ack_timeout: float | None = None,
+        backoff: Backoff = _DEFAULT_BACKOFF,
+    ) -> None:
+        self.user_id = user_id
+        self.conversation_id = conversation_id
+        self.client_id = client_id
+        self.session_id = session_id
+        self.epoch = epoch
+        self.token = token
+        self.state = State.CLOSED
+        self.welcome: Welcome | None = None
+
+        self._ack_timeout = ack_timeout
+        self._backoff = backoff
+        self._log = SeqLog(last_seq or 0)
+        self._log_started = last_seq is not None
+        self._outbox = Outbox()
+        self._to_send: list[str] = []
+        self._streams: dict[str, str] = {}  # AI_RESPONSEs being written: message_id -> text so far
+        self._numbers = 0
+        self._attempt = 0
+        self._read_to = 0
+        self._typing_since: float | None = None
+        self._reconnect_after: float | None = None
+        self._token_in_use: str | None = None
+        self._last_sign_of_life = 0.0
+        self._patience: float | None = None  # seconds of silence after which the connection is dead
+
+    # -- connections ---------------------------------------------------------------------------------
+
+    def start_connection(self, origin: str, now: float) -> str:
+        """The URL to open now. `origin` is the server's `ws://host:port` (http and https do as well)."""
+        self.state = State.RECONNECTING if self.welcome else State.CONNECTING
+        self._token_in_use = self.token
+        self._last_sign_of_life, self._patience = now, WELCOME_PATIENCE
+        known = {
+            "conversation_id": self.conversation_id,
+            "client_id": self.client_id,
+            "session_id": self.session_id,
+            "last_seq": self.last_seq,
+            "epoch": self.epoch,
+        }
+        query = urlencode({key: value for key, value in known.items() if value is not None})
+        base = "ws" + origin.removeprefix("http") if origin.startswith("http") else origin
+        return f"{base.rstrip('/')}/ws/{quote(self.user_id, safe='')}?{query}"
+
+    def headers(self) -> dict[str, str]:
+        """What the handshake must carry beside the URL."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def frames_to_send(self) -> list[str]:
+        """The text frames to send now, each once."""
+        frames, self._to_send = self._to_send, []
+        return frames
+
+    def disconnected(self, code: int, reason: str, now: float, fraction: float) -> list[Event]:
+        """The connection ended, or could not be made. `fraction` (0 to 1) is the jitter.
+
+        The last event is `Reconnecting` or `Ended`. What is in flight stays so while reconnecting.
+        """
+        self._leave_connection()
+        self._attempt += 1
+        if not self._may_reconnect(code):
+            return self.end(code, reason)
+        self.state = State.RECONNECTING
+        delay = self._backoff.delay(self._attempt, code, self._reconnect_after, fraction)
+        return [Reconnecting(delay, self._attempt, code, reason)]
+
+    def end(self, code: int = CloseCode.NORMAL, reason: str = "closed by this client") -> list[Event]:
+        """The program wants no more connections: fails what is in flight. It may start anew later."""
+        self._leave_connection()
+        self.state = State.CLOSED
+        self._attempt = 0
+        failure = Failure(
+            CONNECTION_LOST, f"Connection ended before an answer came: {reason}", retryable=True
+        )
+        failed: list[Event] = [self._fail(message, failure) for message in self._outbox.in_send_order()]
+        return [*failed, Ended(code, reason)]
+
+    def _leave_connection(self) -> None:
+        self._to_send.clear()
+        self._typing_since = self._patience = None
+
+    def _may_reconnect(self, code: int) -> bool:
+        if code == CloseCode.TOKEN_EXPIRED and self.token == self._token_in_use:
+            return False
+        return reconnects_after(code) and self._backoff.allows(self._attempt)
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def send(self, message_id: str, text: str, now: float, timestamp: str | None = None) -> Outgoing:
+        """Sends a CHAT_MESSAGE. `timestamp` (RFC 3339) reaches the devices as `client_timestamp`.
+
+        Raises ValueError if the id is in flight already, or the text cannot be encoded (a lone surrogate).
+        """
+        self._typing_since = None  # the server ends the indicator when the message arrives
+        return self.send_frame(MessageType.CHAT_MESSAGE, message_id, text, now, timestamp)
+
+    def send_frame(
+        self, type_: MessageType, message_id: str, data: Any, now: float, timestamp: str | None = None
+    ) -> Outgoing:
+        """Sends any frame that is answered by ACK or NACK. Raises ValueError as `send` does."""
+        if message_id in self.in_flight:
+            raise ValueError(f"message_id {message_id} is in flight already")
+        frame: Frame = {"type": type_, "message_id": message_id, "data": data}
+        if timestamp is not None:
+            frame["timestamp"] = timestamp
+        self._numbers += 1
+        message = Outgoing(message_id, type_, data, _encode(frame), self._numbers)
+        self._launch(message, now)
+        return message
+
+    def retry(self, message: Outgoing, new_id: str, now: float) -> Outgoing:
+        """Sends a failed message again: under its own id where it may have been saved, else under `new_id`.
+
+        Raises ValueError if the message has not failed.
+        """
+        if message.failure is None:
+            raise ValueError(f"message {message.message_id} has not failed")
+        message_id = message.message_id if message.failure.outcome_open else new_id
+        self.discard(message)
+        return self.send_frame(message.type, message_id, message.data, now)
+
+    def discard(self, message: Outgoing) -> None:
+        """Forgets a failed message: a late answer to it is a mere Notice."""
+        if self._outbox.in_doubt(message.message_id) is message:
+            self._outbox.forget(message.message_id)
+
+    def mark_read(self, message_id: str, seq: int, now: float) -> Outgoing | None:
+        """Tells that everything up to `seq` has been read; None if that had been told before.
+
+        `message_id` is the receipt's own id.
+        """
+        if seq <= self._read_to:
+            return None
+        self._read_to = seq
+        return self.send_frame(MessageType.READ_RECEIPT, message_id, {"seq": seq}, now)
+
+    def cancel_response(self, message_id: str, response_id: str, now: float) -> Outgoing:
+        """Stops the AI_RESPONSE `response_id` being written."""
+        return self.send_frame(MessageType.CANCEL_RESPONSE, message_id, {"message_id": response_id}, now)
+
+    def refresh_token(self, message_id: str, token: str, now: float) -> Outgoing:
+        """Gives the open connection, and every later one, a new JWT."""
+        self.token = token
+        return self.send_frame(MessageType.AUTH_REFRESH, message_id, {"token": token}, now)
+
+    def typing(self, is_typing: bool, now: float) -> None:
+        """Call it at every key: it is sent as often as needed, and dropped while not connected."""
+        since = self._typing_since
+        unchanged = since is None if not is_typing else since is not None and now < since + TYPING_RENEWAL
+        if self.state is not State.OPEN or unchanged:
+            return
+        self._typing_since = now if is_typing else None
+        self._to_send.append(
+            _encode({"type": MessageType.TYPING_INDICATOR, "data": {"is_typing": is_typing}})
+        )
+
+    # -- time ----------------------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When `tick` is due at the latest, if nothing else happens before."""
+        stale_at = None if self._patience is None else self._last_sign_of_life + self._patience
+        times = [time for time in (self._outbox.next_deadline(), stale_at) if time is not None]
+        return min(times, default=None)
+
+    def tick(self, now: float) -> list[Event]:
+        """Handles what is due: resends, failures by timeout, a dead connection."""
+        events: list[Event] = []
+        for message in self._outbox.overdue(now):
+            if message.resent:
+                events.append(self._fail(message, _NO_ANSWER))
+            else:
+                message.resent = True
+                self._launch(message, now)
+        if self._patience is not None and now >= self._last_sign_of_life + self._patience:
+            events.append(Stale())
+        return events
+
+    @property
+    def ack_timeout(self) -> float:
+        """Seconds to wait for an answer: as configured, else as the server told."""
+        if self._ack_timeout is not None:
+            return self._ack_timeout
+        return self.welcome.ack_timeout if self.welcome else DEFAULT_ACK_TIMEOUT
+
+    # -- receiving -----------------------------------------------------------------------------------
+
+    @property
+    def last_seq(self) -> int | None:
+        """All messages up to here have been seen; None before the first welcome."""
+        return self._log.complete_to if self._log_started else None
+
+    @property
+    def in_flight(self) -> Mapping[str, Outgoing]:
+        """What waits for its answer, by message_id."""
+        return self._outbox.in_flight
+
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """The ranges (first, last) that only the REST history still has."""
+        return list(self._log.holes)
+
+    def receive(self, payload: str | bytes, now: float) -> list[Event]:
+        """Takes one text frame. Whatever the server sends, nothing is raised."""
+        self._last_sign_of_life = now
+        try:
+            frame = from_json(payload)
+            handle = self._HANDLERS.get(frame["type"], Session._on_other)
+            return handle(self, frame, now)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return [Unreadable(payload, f"{type(error).__name__}: {error}")]
+
+    def history(self, frames: Iterable[Frame]) -> list[Event]:
+        """Takes messages of the REST history, in any order; only those that were missing come out.
+
+        Raises KeyError for what is no broadcast frame.
+        """
+        events: list[Event] = []
+        for frame in frames:
+            seq, message_id = frame["seq"], frame["message_id"]
+            if self._log.fill(seq):
+                events += self._seen(Message(frame, seq, message_id, new=True, fault=None))
+        return events
+
+    def _on_message(self, frame: Frame, now: float) -> list[Event]:
+        seq, message_id = frame["seq"], frame["message_id"]
+        if not isinstance(message_id, str):
+            raise TypeError("message_id is no string")
+        if self.state is not State.OPEN:
+            raise ValueError("a message before the welcome")
+        newest = self._log.newest
+        new, fault = self._log.deliver(seq)
+        events = self._seen(Message(frame, seq, message_id, new, fault))
+        if fault is OrderFault.SKIPPED and seq > newest + 1:
+            events.append(Missing(newest + 1, seq - 1))
+        return events
+
+    def _seen(self, message: Message) -> list[Event]:
+        self._streams.pop(message.message_id, None)
+        doubted = self._outbox.in_doubt(message.message_id)
+        if doubted is None or message.frame.get("sender") != self.user_id:
+            return [message]
+        return [message, self._deliver(doubted, message.seq, duplicate=False, ack=None)]
+
+    def _on_ack(self, frame: Frame, now: float) -> list[Event]:
+        message = self._outbox.awaiting(frame["message_id"])
+        if message is None:
+            return self._on_other(frame, now)
+        return [self._deliver(message, frame.get("seq"), frame.get("duplicate", False), frame)]
+
+    def _on_nack(self, frame: Frame, now: float) -> list[Event]:
+        error = frame["error"]
+        failure = Failure(error["code"], str(frame.get("data")), error["retryable"], error.get("retry_after"))
+        message = self._outbox.awaiting(frame["message_id"])
+        return self._on_other(frame, now) if message is None else [self._fail(message, failure)]
+
+    def _on_chunk(self, frame: Frame, now: float) -> list[Event]:
+        message_id, data = frame["message_id"], frame["data"]
+        aborted, text = data.get("aborted", False), data.get("text", "")
+        so_far = self._streams.pop(message_id, "") + text
+        if not aborted:
+            self._streams[message_id] = so_far
+        return [Chunk(message_id, text, so_far, aborted, frame)]
+
+    def _on_typing(self, frame: Frame, now: float) -> list[Event]:
+        return [Typing(frame["sender"], frame["data"]["is_typing"])]
+
+    def _on_receipt(self, frame: Frame, now: float) -> list[Event]:
+        data = frame["data"]
+        return [Read(frame["sender"], data.get("message_id"), data["seq"])]
+
+    def _on_ping(self, frame: Frame, now: float) -> list[Event]:
+        pong = {key: frame[key] for key in ("message_id", "data") if key in frame}
+        self._to_send.append(_encode(pong | {"type": MessageType.PONG}))
+        return []
+
+    def _on_pong(self, frame: Frame, now: float) -> list[Event]:
+        return []
+
+    def _on_system(self, frame: Frame, now: float) -> list[Event]:
+        data = frame["data"]
+        if data["event"] == "connected":
+            return self._on_welcome(Welcome.model_validate(data), now)
+        if data["event"] == "shutdown":
+            self._reconnect_after = float(data["reconnect_after"])
+        return self._on_other(frame, now)
+
+    def _on_other(self, frame: Frame, now: float) -> list[Event]:
+        return [Notice(frame["type"], frame.get("data"), frame)]
+
+    # -- the welcome ---------------------------------------------------------------------------------
+
+    def _on_welcome(self, welcome: Welcome, now: float) -> list[Event]:
+        replaced = self._is_replaced(welcome)
+        self._settle_log(welcome, replaced)
+        self.welcome, self.epoch = welcome, welcome.epoch
+        self.client_id, self.session_id = welcome.client_id, welcome.session_id
+        self.state, self._patience = State.OPEN, welcome.heartbeat_timeout
+        self._attempt, self._reconnect_after = 0, None
+        self._streams.clear()  # the first chunk on a connection has all the text so far
+        for message in self._outbox.in_send_order():
+            self._launch(message, now)
+        gaps = [Missing(first, last) for first, last in self._log.holes] if welcome.gap else []
+        return [Welcomed(welcome, replaced), *gaps]
+
+    def _is_replaced(self, welcome: Welcome) -> bool:
+        if not self._log_started:
+            return False
+        return self.epoch not in (None, welcome.epoch) or welcome.last_seq < self._log.newest
+
+    def _settle_log(self, welcome: Welcome, replaced: bool) -> None:
+        """Finds the seq that the connection has to begin with, and what it will not bring."""
+        if replaced:
+            self._log, self._read_to = SeqLog(), 0
+        elif not self._log_started:
+            self._log = SeqLog(welcome.last_seq)
+        self._log_started = True
+        if welcome.gap:
+            self._log.miss(welcome.gap.last)
+        self._log.expect(self._log.newest + 1 if welcome.gap else self._log.complete_to + 1)
+
+    # -- what is in flight ---------------------------------------------------------------------------
+
+    def _launch(self, message: Outgoing, now: float) -> None:
+        """Puts the message in flight; it is transmitted now or with the next welcome."""
+        self._outbox.launch(message, now + self.ack_timeout)
+        if self.state is State.OPEN:
+            message.transmissions += 1
+            self._to_send.append(message.payload)
+
+    def _deliver(self, message: Outgoing, seq: int | None, duplicate: bool, ack: Frame | None) -> Delivered:
+        self._outbox.delivered(message)
+        return Delivered(message, seq, duplicate, ack)
+
+    def _fail(self, message: Outgoing, failure: Failure) -> Failed:
+        self._outbox.failed(message, failure)
+        return Failed(message)
+
+    _HANDLERS: ClassVar[dict[str, Callable[["Session", Frame, float], list[Event]]]] = {
+        MessageType.CHAT_MESSAGE: _on_message,
+        MessageType.AI_RESPONSE: _on_message,
+        MessageType.AI_RESPONSE_CHUNK: _on_chunk,
+        MessageType.ACK: _on_ack,
+        MessageType.NACK: _on_nack,
+        MessageType.TYPING_INDICATOR: _on_typing,
+        MessageType.READ_RECEIPT: _on_receipt,
+        MessageType.SYSTEM: _on_system,
+        MessageType.PING: _on_ping,
+        MessageType.PONG: _on_pong,
+    }
+
+
+def _encode(frame: Frame) -> str:
+    return to_json(frame).decode()
