@@ -1,0 +1,68 @@
+"""Payloads of the frames that the server sends.
+
+The frequent ones are put together by hand: identifiers need no escaping (see `Identifier`), so
+only texts do. That costs a third of serialising a `WSMessage`; a test holds the two equal.
+"""
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from server.core.model import Draft, Refused, StoredMessage
+from server.protocol import ACK_TEXT, SERVER_SENDER, ErrorInfo, MessageType, WSMessage
+
+_ACK_DATA = to_json(ACK_TEXT).decode()
+
+
+def saved_message(conversation_id: str, seq: int, message: Draft | StoredMessage, timestamp: str) -> bytes:
+    """A CHAT_MESSAGE or AI_RESPONSE, as broadcast and as in the history."""
+    frame = (
+        f'{{"type":"{message.type}","message_id":"{message.message_id}","conversation_id":"{conversation_id}",'
+        f'"data":{to_json(message.data).decode()},"timestamp":"{timestamp}","sender":"{message.sender}","seq":{seq}'
+    )
+    if message.finish is not None:
+        frame += f',"finish":"{message.finish}"'
+    if message.client_timestamp is not None:
+        frame += f',"client_timestamp":"{message.client_timestamp}"'
+    return (frame + "}").encode()
+
+
+def ack(conversation_id: str, message_id: str, seq: int | None, duplicate: bool, timestamp: str) -> bytes:
+    """The answer to a frame that was done; `seq` is that of a saved message."""
+    extra = "" if seq is None else f',"seq":{seq},"duplicate":true' if duplicate else f',"seq":{seq}'
+    return (
+        f'{{"type":"ACK","message_id":"{message_id}","conversation_id":"{conversation_id}","data":{_ACK_DATA},'
+        f'"timestamp":"{timestamp}","sender":"server"{extra}}}'
+    ).encode()
+
+
+def refusal(conversation_id: str, message_id: str | None, why: Refused, timestamp: str, new_id: str) -> bytes:
+    """A NACK of the frame with that message_id; an ERROR, under an id of its own, where there is none."""
+    return WSMessage(
+        type=MessageType.ERROR if message_id is None else MessageType.NACK,
+        message_id=message_id or new_id,
+        conversation_id=conversation_id,
+        data=why.text,
+        timestamp=timestamp,
+        sender=SERVER_SENDER,
+        error=ErrorInfo(code=why.code, retryable=why.code.retryable, retry_after=why.retry_after),
+    ).to_json()
+
+
+def signal(
+    type: MessageType,
+    conversation_id: str,
+    message_id: str,
+    data: Any,
+    timestamp: str,
+    sender: str = SERVER_SENDER,
+) -> bytes:
+    """Any frame that is not saved: SYSTEM, PING, TYPING_INDICATOR and the like."""
+    return WSMessage(
+        type=type,
+        message_id=message_id,
+        conversation_id=conversation_id,
+        data=data,
+        timestamp=timestamp,
+        sender=sender,
+    ).to_json()

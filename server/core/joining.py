@@ -1,0 +1,64 @@
+"""Who may connect, decided from the request alone: `/ws/{user_id}?conversation_id=...`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from server.protocol import CloseCode, is_identifier
+
+_MAX_SEQ_DIGITS: Final = 18  # more than any log holds, and within 64 bits
+
+
+class Refusal(NamedTuple):
+    """A connection is accepted and then closed with this; `label` names the reason in the statistics."""
+
+    code: CloseCode
+    reason: str
+    label: str
+
+
+@dataclass(slots=True, frozen=True)
+class JoinRequest:
+    """What a device asks for. Absent parts are None."""
+
+    user_id: str
+    conversation_id: str
+    client_id: str | None
+    session_id: str | None
+    last_seq: int | None
+    epoch: str | None
+    ip: str
+
+
+def read_join_request(user_id: str, query: Mapping[str, str], ip: str) -> JoinRequest | Refusal:
+    """The request, or which part of it is missing or wrong."""
+    if not is_identifier(user_id):
+        return _bad("user_id")
+    if not query.get("conversation_id"):
+        return Refusal(CloseCode.POLICY_VIOLATION, "conversation_id is required", "bad_request")
+    for name in ("conversation_id", "client_id", "session_id"):
+        if name in query and not is_identifier(query[name]):
+            return _bad(name)
+    last_seq = query.get("last_seq")
+    if last_seq is not None and not _is_seq(last_seq):
+        return Refusal(
+            CloseCode.POLICY_VIOLATION, "last_seq must be a whole number, 0 or above", "bad_request"
+        )
+    return JoinRequest(
+        user_id,
+        query["conversation_id"],
+        query.get("client_id"),
+        query.get("session_id"),
+        None if last_seq is None else int(last_seq),
+        query.get("epoch"),
+        ip,
+    )
+
+
+def _is_seq(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_SEQ_DIGITS
+
+
+def _bad(name: str) -> Refusal:
+    reason = f"{name} must be 1 to 128 letters, digits or . _ : @ -"
+    return Refusal(CloseCode.POLICY_VIOLATION, reason, "bad_request")

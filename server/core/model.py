@@ -1,0 +1,105 @@
+"""What a conversation and a message are inside the server, before and after the store has them."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from server.protocol import ErrorCode, MessageType
+
+
+@dataclass(slots=True, frozen=True)
+class Conversation:
+    """One user's room with one AI. `key` is the store's own short name for it."""
+
+    key: int
+    id: str
+    user_id: str
+    ai: dict[str, Any]  # `id`, `name` and what the application added
+    epoch: str  # names this log: another one after the conversation was deleted and made anew
+    last_seq: int  # the newest at the time of reading
+
+
+@dataclass(slots=True, eq=False)
+class NewConversation:
+    """A conversation to be created. `arrived` is in monotonic seconds, `created_at` in ms since the epoch."""
+
+    id: str
+    user_id: str
+    ai: dict[str, Any]
+    epoch: str
+    created_at: int
+    arrived: float
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A message on its way into the store, which gives it a seq."""
+
+    conversation_key: int
+    message_id: str
+    type: MessageType
+    sender: str
+    data: str
+    created_at: int  # milliseconds since the epoch: the server's stamp
+    arrived: float  # monotonic seconds: `store.timeout` counts from here
+    client_timestamp: str | None = None
+    finish: str | None = None
+
+
+class StoredMessage(NamedTuple):
+    """A message as the history has it."""
+
+    seq: int
+    message_id: str
+    type: MessageType
+    sender: str
+    data: str
+    created_at: int
+    client_timestamp: str | None
+    finish: str | None
+
+    @classmethod
+    def of(cls, draft: Draft, seq: int) -> "StoredMessage":
+        """The draft as it stands in the history once the store has given it a seq."""
+        return cls(
+            seq,
+            draft.message_id,
+            draft.type,
+            draft.sender,
+            draft.data,
+            draft.created_at,
+            draft.client_timestamp,
+            draft.finish,
+        )
+
+
+class Duplicate(NamedTuple):
+    """The message had been saved before, under this seq."""
+
+    seq: int
+
+
+class Refused(NamedTuple):
+    """The message was not saved and never will be (but see `outcome_unknown`)."""
+
+    code: ErrorCode
+    text: str
+    retry_after: float | None = None
+
+
+# What became of a draft: its new seq, or that it was there before, or why it is not saved.
+Outcome = int | Duplicate | Refused
+
+STORE_UNAVAILABLE = Refused(ErrorCode.STORE_UNAVAILABLE, "The message could not be saved; try again")
+OUTCOME_UNKNOWN = Refused(
+    ErrorCode.OUTCOME_UNKNOWN, "It is not known yet whether the message was saved; send it again to find out"
+)
+CANNOT_BE_STORED = Refused(ErrorCode.VALIDATION_FAILED, "data: the message cannot be stored as it is")
+MESSAGE_ID_CONFLICT = Refused(
+    ErrorCode.MESSAGE_ID_CONFLICT, "message_id was already used for another message in this conversation"
+)
+
+
+def settle_resend(draft: Draft, stored: StoredMessage) -> Outcome:
+    """A message_id that the store already has: the same message again, or another under its name."""
+    same = (draft.type, draft.sender, draft.data) == (stored.type, stored.sender, stored.data)
+    return Duplicate(stored.seq) if same else MESSAGE_ID_CONFLICT

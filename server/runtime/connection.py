@@ -1,0 +1,258 @@
+"""One device's live connection: what is offered to it, and what it says."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from server.core.model import Outcome
+from server.core.outbox import Outbox, Signal
+from server.ports import Socket
+from server.protocol import CloseCode
+
+if TYPE_CHECKING:
+    from server.runtime.delivery import Save
+    from server.runtime.room import Room
+
+# Messages of one connection that may wait for their answer; beyond, it is read no further and TCP
+# slows the sender. Twice what one commit takes at full load.
+MAX_UNANSWERED: Final = 256
+# Once this much waits for a device that reads, it is written out without waiting for the turn's end.
+_WRITE_BYTES: Final = 65536
+# What a connection said before it was closed with one of these is still processed.
+_READS_ON: Final = frozenset({CloseCode.REPLACED, CloseCode.GOING_AWAY})
+
+
+class Listener(Protocol):
+    """Who hears what devices say."""
+
+    def receive(self, connection: "Connection", payload: bytes | None) -> None:
+        """One text frame's payload; None for a binary frame."""
+
+    def settled(self, connection: "Connection", save: "Save", outcome: Outcome, is_resend: bool) -> None:
+        """The fate of a message that the connection sent."""
+
+
+@dataclass(slots=True)
+class ConnectionInfo:
+    """Who a connection is. Times are monotonic seconds but for `connected_at`, ms since the epoch."""
+
+    connection_id: str
+    user_id: str
+    conversation_id: str
+    client_id: str
+    session_id: str
+    ip: str
+    connected_at: int
+    opened: float
+    last_heartbeat: float
+    reconnects: int = 0
+    sent: int = 0
+    received: int = 0
+
+    def context(self) -> dict[str, str]:
+        """What events, errors and logs say of a connection."""
+        return {
+            "user_id": self.user_id,
+            "conversation_id": self.conversation_id,
+            "client_id": self.client_id,
+            "session_id": self.session_id,
+            "connection_id": self.connection_id,
+        }
+
+
+class Flusher:
+    """Writes what was offered during one turn of the event loop: one write per device.
+
+    Owned by the ConnectionManager.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._marked: list[Connection] = []
+
+    def mark(self, connection: "Connection") -> None:
+        """The connection has something to write; it is written before the loop's next turn at the latest."""
+        if not self._marked:
+            self._loop.call_soon(self.flush)
+        self._marked.append(connection)
+
+    def flush(self) -> None:
+        marked, self._marked = self._marked, []
+        for connection in marked:
+            connection.flush()
+
+
+class Connection:
+    """Only its own socket and listener change its state; anybody may `offer` and `close`.
+
+    Implements SocketUser and Asker. Nothing here raises or waits.
+    """
+
+    __slots__ = (
+        "_flusher",
+        "_held_acks",
+        "_is_paused",
+        "_max_frames",
+        "_listener",
+        "_on_left",
+        "_outbox",
+        "_writable",
+        "close_code",
+        "info",
+        "invalid_frames",
+        "room",
+        "socket",
+        "unanswered",
+    )
+
+    def __init__(
+        self,
+        info: ConnectionInfo,
+        room: "Room",
+        socket: Socket,
+        flusher: Flusher,
+        max_frames: int,
+        listener: "Listener",
+        on_left: "Callable[[Connection, int, str], None]",
+    ) -> None:
+        self.info = info
+        self.room = room
+        self.socket = socket
+        self.close_code: int | None = None  # set once it is closing or closed
+        self.invalid_frames = 0  # in a row
+        self.unanswered = 0  # messages being saved
+        self._held_acks: list[tuple[int, bytes]] | None = None  # seq and frame, while it is replayed to
+        self._writable: asyncio.Future[None] | None = None
+        self._flusher = flusher
+        self._max_frames = max_frames
+        self._listener = listener
+        self._on_left = on_left
+        self._outbox = Outbox()
+        self._is_paused = False
+
+    def offer(self, frame: bytes) -> None:
+        """Queues a frame that must not be lost; a device that is too far behind for it is closed (4002)."""
+        if self.close_code is not None:
+            return
+        outbox = self._outbox
+        if not outbox.size:
+            self._flusher.mark(self)
+        outbox.add(frame)
+        self.info.sent += 1
+        if outbox.size > _WRITE_BYTES or len(outbox) > self._max_frames:
+            self._relieve()
+
+    def offer_signal(self, signal: Signal) -> None:
+        """Queues a frame that is dropped or superseded when the device is behind."""
+        if self.close_code is not None:
+            return
+        if not self._outbox.size:
+            self._flusher.mark(self)
+        self._outbox.add_signal(signal)
+        self.info.sent += 1
+        if len(self._outbox) > self._max_frames:
+            self._relieve()
+
+    def offer_ack(self, seq: int, frame: bytes) -> None:
+        """The answer to a message of this connection; it comes behind the message's own broadcast."""
+        if self._held_acks is None:
+            self.offer(frame)
+        else:
+            self._held_acks.append((seq, frame))
+
+    def begin_replay(self) -> None:
+        """Broadcasts will come by `write_replay` until `release_acks` and the manager's `go_live`."""
+        self._held_acks = []
+
+    def write_replay(self, frames: list[bytes]) -> None:
+        """Writes frames past the outbox's bounds; whoever calls it waits for `writable` between pages."""
+        if self.close_code is None:
+            self.info.sent += len(frames)
+            waiting = self._outbox.take() if self._outbox.size else b""
+            self.socket.write(waiting + b"".join(frames))
+
+    def release_acks(self, position: int) -> None:
+        """The device has been sent everything up to that seq."""
+        held, self._held_acks = self._held_acks or [], []
+        for seq, frame in held:
+            if seq <= position:
+                self.offer(frame)
+            else:
+                self._held_acks.append((seq, frame))
+
+    def end_replay(self) -> None:
+        self._held_acks = None
+
+    async def writable(self) -> None:
+        """Waits until the device has read most of what was written, or is gone."""
+        if self.close_code is None and not self.socket.is_writable:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+
+    def close(self, code: int, reason: str) -> None:
+        """Ends the connection: it leaves its room at once, its socket when the peer has seen why."""
+        if self.close_code is not None:
+            return
+        if code != CloseCode.SLOW_CONSUMER and self._outbox.size:
+            self.socket.write(self._outbox.take())
+        self.close_code = code
+        self._outbox = Outbox()
+        self._on_left(self, code, reason)
+        self.socket.close(code, reason)
+        self._wake()
+
+    def flush(self) -> None:
+        """Writes what waits; a device that does not read keeps it in its outbox."""
+        if self._outbox.size and self.socket.is_writable:
+            self.socket.write(self._outbox.take())
+
+    @property
+    def queued(self) -> int:
+        """Frames that wait for the device to read."""
+        return len(self._outbox)
+
+    def begin_answer(self) -> None:
+        """A message of this connection is being saved."""
+        self.unanswered += 1
+        if self.unanswered >= MAX_UNANSWERED and not self._is_paused:
+            self._is_paused = True
+            self.socket.pause_reading()
+
+    def end_answer(self) -> None:
+        self.unanswered -= 1
+        if self._is_paused and self.unanswered <= MAX_UNANSWERED // 2:
+            self._is_paused = False
+            self.socket.resume_reading()
+
+    def settled(self, save: "Save", outcome: Outcome, delivered_to: int, is_resend: bool) -> None:
+        self._listener.settled(self, save, outcome, is_resend)
+
+    def on_text(self, payload: bytes) -> None:
+        if self.close_code is None or self.close_code in _READS_ON:
+            self._listener.receive(self, payload)
+
+    def on_binary(self) -> None:
+        if self.close_code is None:
+            self._listener.receive(self, None)
+
+    def on_writable(self) -> None:
+        self.flush()
+        self._wake()
+
+    def on_closed(self, code: int) -> None:
+        if self.close_code is None:
+            self.close_code = code
+            self._outbox = Outbox()
+            self._on_left(self, code, "")
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _relieve(self) -> None:
+        if self.socket.is_writable:
+            self.flush()
+        elif self._outbox.exceeds(self._max_frames):
+            self.close(CloseCode.SLOW_CONSUMER, "too slow: reconnect with last_seq to get what was missed")

@@ -1,0 +1,96 @@
+"""Opening conversations: found in the store, or created for the user who joins first."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from server.core.model import Conversation, NewConversation
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import ai_id_of
+from server.runtime.group_commit import GroupCommit
+from server.runtime.manager import ConnectionManager
+from server.runtime.room import Room
+
+
+@dataclass(slots=True, eq=False)
+class _Creation(NewConversation):
+    created: "asyncio.Future[Conversation]"
+
+
+class Conversations:
+    """Many that join at once are created in one transaction."""
+
+    def __init__(self, store: MessageStore, manager: ConnectionManager, timeout: float) -> None:
+        self._store = store
+        self._manager = manager
+        self._timeout = timeout
+        self._queue: GroupCommit[_Creation, Conversation] = GroupCommit(
+            store.create_conversations, self, timeout
+        )
+
+    async def find(self, room: Room) -> Conversation | None:
+        """The conversation of a held room. Raises StoreUnavailable."""
+        if room.conversation is None:
+            async with asyncio.timeout(self._timeout):
+                found = await self._store.find_conversation(room.conversation_id)
+            if found is not None:
+                _settle(room, found)
+        return room.conversation
+
+    async def create(
+        self, room: Room, user_id: str, ai: dict[str, Any] | None = None
+    ) -> Conversation:
+        """The conversation of a held room, made for that user unless it exists. Raises StoreUnavailable."""
+        creation = _Creation(
+            id=room.conversation_id,
+            user_id=user_id,
+            ai=ai or default_ai(room.conversation_id),
+            epoch=secrets.token_hex(6),
+            created_at=time.time_ns() // 1_000_000,
+            arrived=time.monotonic(),
+            created=asyncio.get_running_loop().create_future(),
+        )
+        self._queue.submit(creation)
+        _settle(room, await creation.created)
+        assert room.conversation is not None
+        return room.conversation
+
+    async def drained(self) -> None:
+        """Waits until every creation is settled."""
+        await self._queue.drained()
+
+    def settled(self, items: list[_Creation], results: list[Conversation], seconds: float) -> None:
+        for item, conversation in zip(items, results, strict=True):
+            if not item.created.done():
+                item.created.set_result(conversation)
+
+    def withdrawn(self, items: list[_Creation]) -> None:
+        self._fail(items)
+
+    def overdue(self, items: list[_Creation]) -> None:
+        """Creating is idempotent: whoever waited too long asks again."""
+        self._fail(items)
+
+    def failed(self, items: list[_Creation], fault: BaseException) -> None:
+        self._fail(items)
+
+    def _fail(self, items: list[_Creation]) -> None:
+        for item in items:
+            if not item.created.done():
+                item.created.set_exception(StoreUnavailable("the conversation could not be created in time"))
+
+
+def default_ai(conversation_id: str) -> dict[str, Any]:
+    """The AI of a conversation that was created by joining: `ai_alex` is called Alex."""
+    ai_id = ai_id_of(conversation_id)
+    name = ai_id.removeprefix("ai_").replace("_", " ").strip().title()
+    return {"id": ai_id, "name": name or ai_id}
+
+
+def _settle(room: Room, conversation: Conversation) -> None:
+    """What was delivered since the store was asked is newer than its answer."""
+    if room.conversation is None:
+        room.conversation = conversation
+        room.last_seq = max(room.last_seq, conversation.last_seq)

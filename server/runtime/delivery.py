@@ -1,0 +1,124 @@
+"""The middle of a message's path: save in groups, broadcast in seq order, then answer."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from server.core import frames
+from server.core.clock import StampFormatter
+from server.core.framing import text_frame
+from server.core.model import (
+    OUTCOME_UNKNOWN,
+    STORE_UNAVAILABLE,
+    Draft,
+    Outcome,
+)
+from server.ports import MessageStore
+from server.protocol import MessageType
+from server.runtime.group_commit import GroupCommit
+from server.runtime.manager import ConnectionManager
+from server.runtime.room import Room
+
+log = structlog.get_logger()
+
+
+class Asker(Protocol):
+    """Whoever waits for a message to be saved: a connection, or a REST request."""
+
+    def settled(self, save: "Save", outcome: Outcome, delivered_to: int, is_resend: bool) -> None:
+        """The message's one answer.
+
+        `delivered_to`: devices that it was queued to. `is_resend`: another frame had begun the save.
+        """
+
+
+@dataclass(slots=True, eq=False)
+class Save(Draft):
+    """A message from its validation to its answers. A resend that comes meanwhile joins the askers."""
+
+    room: Room = field(kw_only=True)
+    askers: list[tuple[Asker, float]] = field(kw_only=True)  # and when each asked, monotonic seconds
+
+
+class Delivery:
+    """Owns the commit queue and what is being saved in each room."""
+
+    def __init__(self, store: MessageStore, manager: ConnectionManager, timeout: float) -> None:
+        self._manager = manager
+        self._metrics = manager.metrics
+        self._timeout = timeout
+        self._stamp = StampFormatter()
+        self._queue: GroupCommit[Save, Outcome] = GroupCommit(store.save, self, timeout)
+
+    @property
+    def pending(self) -> int:
+        """Messages whose fate is open."""
+        return self._queue.pending
+
+    async def drained(self) -> None:
+        """Waits until every message is settled."""
+        await self._queue.drained()
+
+    def submit(self, save: Save) -> None:
+        """The answer comes by `settled` of its askers, within the store's timeout."""
+        room = save.room
+        if room.saving is None:
+            room.saving = {}
+        room.saving[save.message_id] = save
+        self._queue.submit(save)
+
+    def settled(self, items: list[Save], results: list[Outcome], seconds: float) -> None:
+        self._metrics.record_commit(len(items), seconds)
+        now = time.monotonic()
+        for save, outcome in zip(items, results, strict=True):
+            delivered_to = self._broadcast(save, outcome) if type(outcome) is int else 0
+            self._answer(save, outcome, now, delivered_to)
+        self._manager.flush()
+
+    def withdrawn(self, items: list[Save]) -> None:
+        now = time.monotonic()
+        for save in items:
+            self._answer(save, STORE_UNAVAILABLE, now)
+
+    def overdue(self, items: list[Save]) -> None:
+        """Whoever asked too long ago hears that the outcome is open; the save itself goes on."""
+        limit = time.monotonic() - self._timeout
+        for save in items:
+            for asker, _ in [entry for entry in save.askers if entry[1] <= limit]:
+                asker.settled(save, OUTCOME_UNKNOWN, 0, False)
+            save.askers = [entry for entry in save.askers if entry[1] > limit]
+
+    def failed(self, items: list[Save], fault: BaseException) -> None:
+        log.error("the store failed", exc_info=fault)
+        now = time.monotonic()
+        for save in items:
+            self._answer(save, OUTCOME_UNKNOWN, now)
+
+    def _broadcast(self, save: Save, seq: int) -> int:
+        room = save.room
+        room.last_seq = seq
+        if save.type is MessageType.CHAT_MESSAGE:
+            self._metrics.chat_messages += 1
+        else:
+            self._metrics.ai_responses += 1
+        devices = room.live
+        if devices:
+            stamp = self._stamp(save.created_at)
+            frame = text_frame(frames.saved_message(room.conversation_id, seq, save, stamp))
+            for device in devices:
+                device.offer(frame)
+        return len(room.connections)
+
+    def _answer(self, save: Save, outcome: Outcome, now: float, delivered_to: int = 0) -> None:
+        room = save.room
+        if room.saving is not None:
+            room.saving.pop(save.message_id, None)
+            if not room.saving:
+                room.saving = None
+        for asker, asked in save.askers:
+            self._metrics.ack_latency.record(now - asked)
+            asker.settled(save, outcome, delivered_to, asked != save.arrived)
+        if not room.connections:
+            self._manager.drop_if_unused(room)

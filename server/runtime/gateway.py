@@ -1,0 +1,124 @@
+"""How a device comes in: asked for, checked, welcomed, and brought up to date."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from server.core.joining import JoinRequest, Refusal
+from server.core.model import Conversation
+from server.core.recovery import Replay, plan_replay
+from server.ports import MessageStore, Socket, StoreUnavailable
+from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
+from server.runtime.background import Background
+from server.runtime.connection import Connection, Listener
+from server.runtime.conversations import Conversations
+from server.runtime.manager import ConnectionManager
+from server.runtime.replay import Replayer
+from server.runtime.room import Room
+from server.runtime.sessions import Session
+
+ACK_TIMEOUT: Final = 10.0  # seconds a client waits for an answer before it sends again: the welcome tells
+
+
+@dataclass(slots=True, frozen=True)
+class GatewayConfig:
+    """Times in seconds; what the welcome tells a device, and what a join may do."""
+
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    max_text_length: int
+    rate_limit: RateLimit | None
+    auto_create: bool
+    recovery_max_messages: int
+
+
+class Gateway:
+    """Joins devices to conversations."""
+
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        conversations: Conversations,
+        store: MessageStore,
+        background: Background,
+        listener: Listener,
+        config: GatewayConfig,
+    ) -> None:
+        self._manager = manager
+        self._conversations = conversations
+        self._replayer = Replayer(manager, store)
+        self._background = background
+        self._listener = listener
+        self._config = config
+        self.is_draining = False  # set at the shutdown: from then on nobody comes in
+
+    async def join(self, request: JoinRequest, socket: Socket) -> Connection | Refusal:
+        """The device's connection, with its welcome already queued; or why it may not come in."""
+        room = self._manager.hold(request.conversation_id)
+        try:
+            conversation = await self._open(room, request)
+            if self.is_draining:
+                return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
+            if isinstance(conversation, Refusal):
+                return conversation
+            return self._let_in(request, socket, room, conversation)
+        except (StoreUnavailable, TimeoutError):
+            return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
+        finally:
+            self._manager.release(room)
+
+    async def _open(self, room: Room, request: JoinRequest) -> Conversation | Refusal:
+        conversation = await self._conversations.find(room)
+        if conversation is None:
+            if not self._config.auto_create:
+                return Refusal(CloseCode.POLICY_VIOLATION, "unknown conversation", "unknown_conversation")
+            conversation = await self._conversations.create(room, request.user_id)
+        if conversation.user_id != request.user_id:
+            return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
+        return conversation
+
+    def _let_in(
+        self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation
+    ) -> Connection:
+        """Without an await: nothing can be delivered between the plan and the membership."""
+        connection, session = self._manager.connect(
+            socket, request, room, self._listener, time.monotonic()
+        )
+        replay = plan_replay(
+            room.last_seq,
+            conversation.epoch,
+            request.last_seq,
+            request.epoch,
+            self._config.recovery_max_messages,
+        )
+        self._manager.send_system(connection, self._welcome(connection, session, conversation, replay))
+        if replay.after == room.last_seq:
+            self._manager.go_live(connection)
+        else:
+            connection.begin_replay()
+            self._background.run(self._replayer.replay(connection, replay.after), "replay")
+        return connection
+
+    def _welcome(
+        self, connection: Connection, session: Session, conversation: Conversation, replay: Replay
+    ) -> dict[str, Any]:
+        info, room, config = connection.info, connection.room, self._config
+        return Welcome(
+            protocol=PROTOCOL_VERSION,
+            user_id=info.user_id,
+            client_id=info.client_id,
+            session_id=info.session_id,
+            connection_id=info.connection_id,
+            last_seq=room.last_seq,
+            epoch=conversation.epoch,
+            resumed=session.resumed,
+            recovered=room.last_seq - replay.after,
+            gap=replay.gap,
+            heartbeat_interval=config.heartbeat_interval,
+            heartbeat_timeout=config.heartbeat_timeout,
+            ack_timeout=ACK_TIMEOUT,
+            max_text_length=config.max_text_length,
+            rate_limit=config.rate_limit,
+            ai={**conversation.ai, "status": "online"},
+            devices=len(room.connections),
+        ).model_dump(by_alias=True)

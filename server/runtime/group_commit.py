@@ -1,0 +1,124 @@
+"""Group commit: whatever arrives while one transaction runs goes into the next.
+
+No timer gathers: at low load an item is committed at once and alone, at high load in the largest
+batch that keeps the database busy. One timer watches the deadlines.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
+
+from server.ports import Batch
+
+_RECHECK_SECONDS: Final = 0.05  # between looks at items whose time is over but whose fate is open
+
+
+class HasArrived(Protocol):
+    arrived: float  # monotonic seconds
+
+
+Item = TypeVar("Item", bound=HasArrived)
+Result = TypeVar("Result")
+Item_contra = TypeVar("Item_contra", bound=HasArrived, contravariant=True)
+Result_contra = TypeVar("Result_contra", contravariant=True)
+
+
+class CommitSink(Protocol[Item_contra, Result_contra]):
+    """Learns what became of each item: exactly one of settled, withdrawn and failed."""
+
+    def settled(self, items: "list[Item_contra]", results: "list[Result_contra]", seconds: float) -> None:
+        """The transaction is over, after so many seconds."""
+
+    def withdrawn(self, items: "list[Item_contra]") -> None:
+        """Their time is over; they are not and will not be in the database."""
+
+    def overdue(self, items: "list[Item_contra]") -> None:
+        """Some have waited longer than the timeout, but their transaction is under way. Repeated."""
+
+    def failed(self, items: "list[Item_contra]", fault: BaseException) -> None:
+        """The store raised."""
+
+
+class GroupCommit(Generic[Item, Result]):
+    """One transaction at a time. `timeout`: seconds from an item's arrival to its claim by the store."""
+
+    def __init__(
+        self,
+        commit: Callable[[Batch[Item]], "asyncio.Future[list[Result]]"],
+        sink: CommitSink[Item, Result],
+        timeout: float,
+    ) -> None:
+        self._commit = commit
+        self._sink = sink
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Item] = []
+        self._batch: Batch[Item] | None = None  # the one that is being committed
+        self._batch_size = 0
+        self._batch_oldest = 0.0
+        self._started = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def pending(self) -> int:
+        """Items whose fate is open."""
+        return len(self._waiting) + (self._batch_size if self._batch else 0)
+
+    def submit(self, item: Item) -> None:
+        if self._batch is None and not self._waiting:
+            self._idle.clear()
+            self._loop.call_soon(self._start)  # takes in what this turn of the loop brings
+        self._waiting.append(item)
+        if self._timer is None:
+            self._watch(item.arrived)
+
+    async def drained(self) -> None:
+        """Waits until nothing is pending."""
+        await self._idle.wait()
+
+    def _start(self) -> None:
+        if not self._waiting:
+            self._idle.set()
+            return
+        items, self._waiting = self._waiting, []
+        self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived
+        self._started = time.perf_counter()
+        self._commit(self._batch).add_done_callback(self._done)
+
+    def _done(self, future: "asyncio.Future[list[Result]]") -> None:
+        assert self._batch is not None
+        items, self._batch = self._batch.claim(), None
+        seconds = time.perf_counter() - self._started
+        self._start()  # the next commit overlaps with the fan-out of this one
+        if (fault := future.exception()) is not None:
+            self._sink.failed(items, fault)
+        elif items:
+            self._sink.settled(items, future.result(), seconds)
+
+    def _watch(self, arrived: float) -> None:
+        delay = max(arrived + self._timeout - time.monotonic(), _RECHECK_SECONDS)
+        self._timer = self._loop.call_later(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        limit = time.monotonic() - self._timeout
+        if self._batch is not None and self._batch_oldest <= limit:
+            self._expire_batch(self._batch, limit)
+        due = [item for item in self._waiting if item.arrived <= limit]
+        if due:
+            self._waiting = [item for item in self._waiting if item.arrived > limit]
+            self._sink.withdrawn(due)
+        if self._batch is not None:
+            self._watch(self._batch_oldest)
+        elif self._waiting:
+            self._watch(self._waiting[0].arrived)
+
+    def _expire_batch(self, batch: Batch[Item], limit: float) -> None:
+        withdrawn = batch.withdraw(lambda item: item.arrived <= limit)
+        if withdrawn is None:
+            self._sink.overdue(batch.claim())
+        elif withdrawn:
+            self._sink.withdrawn(withdrawn)

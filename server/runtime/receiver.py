@@ -1,0 +1,191 @@
+"""What happens to a frame that a device sent."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from server.core.clock import accepted_client_stamp
+from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame
+from server.core.model import MESSAGE_ID_CONFLICT, Duplicate, Outcome, Refused, settle_resend
+from server.core.rate_limit import RateLimiter
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import ClientFrame, CloseCode, ErrorCode, MessageType
+from server.runtime.background import Background
+from server.runtime.connection import Connection
+from server.runtime.delivery import Delivery, Save
+from server.runtime.manager import ConnectionManager
+
+log = structlog.get_logger()
+
+_MAX_PING_DATA: Final = 1024  # bytes
+_SHUTTING_DOWN: Final = Refused(ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere")
+_INTERNAL_ERROR: Final = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
+
+
+class Receiver:
+    """Validates, decides, and answers or submits. Called by a connection's own reader; never waits."""
+
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        delivery: Delivery,
+        store: MessageStore,
+        limiter: RateLimiter | None,
+        background: Background,
+        max_text_length: int,
+        max_invalid_frames: int,
+    ) -> None:
+        self._manager = manager
+        self._delivery = delivery
+        self._store = store
+        self._limiter = limiter
+        self._background = background
+        self._max_text_length = max_text_length
+        self._max_invalid_frames = max_invalid_frames
+        self.is_draining = False  # set at the shutdown: from then on new messages are refused
+        self._handlers: dict[str, Callable[[Connection, ClientFrame], None]] = {
+            MessageType.PING: self._ping,
+            MessageType.PONG: self._pong,
+        }
+
+    def receive(self, connection: Connection, payload: bytes | None) -> None:
+        """One text frame's payload; None for a binary frame."""
+        info = connection.info
+        info.received += 1
+        now = info.last_heartbeat = time.monotonic()
+        frame = BINARY_FRAME if payload is None else read_frame(payload, info.conversation_id)
+        if type(frame) is Rejection:
+            self._reject(connection, frame)
+            return
+        assert type(frame) is ClientFrame
+        connection.invalid_frames = 0
+        try:
+            if frame.type == MessageType.CHAT_MESSAGE:
+                self._chat(connection, frame, now)
+            else:
+                self._signal(connection, frame)
+        except Exception:
+            self._fail(connection, frame.message_id)
+
+    def settled(self, connection: Connection, save: Save, outcome: Outcome, is_resend: bool) -> None:
+        """The fate of a message that this connection sent. `is_resend`: it had joined an earlier frame's save."""
+        connection.end_answer()
+        if type(outcome) is int:
+            self._manager.send_ack(connection, save.message_id, outcome, duplicate=is_resend)
+        elif type(outcome) is Duplicate:
+            if self._limiter is not None and not is_resend:
+                self._limiter.refund(save.sender, save.arrived)
+            self._manager.send_ack(connection, save.message_id, outcome.seq, duplicate=True)
+        elif type(outcome) is Refused:
+            self._manager.send_nack(connection, save.message_id, outcome)
+
+    # ---- messages -----------------------------------------------------------------------------------
+
+    def _chat(self, connection: Connection, frame: ClientFrame, now: float) -> None:
+        message_id = frame.message_id
+        assert message_id is not None
+        if (why := check_text(frame.data, self._max_text_length)) is not None:
+            self._manager.send_nack(connection, message_id, why)
+            return
+        saving = connection.room.saving
+        if saving is not None and (save := saving.get(message_id)) is not None:
+            self._join(save, connection, frame.data, now)
+            return
+        save = self._draft(connection, message_id, frame, now)
+        if (wait := self._over_rate(connection, now)) is not None:
+            connection.begin_answer()
+            self._background.run(self._judge_resend(connection, save, wait), "judge-resend")
+        elif self.is_draining:
+            self._manager.send_nack(connection, message_id, _SHUTTING_DOWN)
+        else:
+            connection.begin_answer()
+            self._delivery.submit(save)
+
+    def _draft(self, connection: Connection, message_id: str, frame: ClientFrame, now: float) -> Save:
+        now_ms = time.time_ns() // 1_000_000
+        stamp = frame.timestamp
+        return Save(
+            connection.room.key,
+            message_id,
+            MessageType.CHAT_MESSAGE,
+            connection.info.user_id,
+            frame.data,
+            now_ms,
+            now,
+            None if stamp is None else accepted_client_stamp(stamp, now_ms),
+            room=connection.room,
+            askers=[(connection, now)],
+        )
+
+    def _join(self, save: Save, connection: Connection, text: str, now: float) -> None:
+        """The same message_id is being saved just now: the same message again, or another under its name."""
+        if (save.type, save.sender, save.data) != (MessageType.CHAT_MESSAGE, connection.info.user_id, text):
+            self._manager.send_nack(connection, save.message_id, MESSAGE_ID_CONFLICT)
+            return
+        connection.begin_answer()
+        save.askers.append((connection, now))
+
+    def _over_rate(self, connection: Connection, now: float) -> float | None:
+        return None if self._limiter is None else self._limiter.check(connection.info.user_id, now)
+
+    async def _judge_resend(self, connection: Connection, save: Save, wait: float) -> None:
+        """Over the rate: a message that had been saved before is answered as such all the same."""
+        outcome: Outcome = Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", round(wait, 3))
+        try:
+            if stored := await self._store.find_message(save.conversation_key, save.message_id):
+                outcome = settle_resend(save, stored)
+        except StoreUnavailable:
+            pass  # over the rate it stays
+        self.settled(connection, save, outcome, is_resend=True)
+
+    # ---- signals ------------------------------------------------------------------------------------
+
+    def _signal(self, connection: Connection, frame: ClientFrame) -> None:
+        handler = self._handlers.get(frame.type)
+        if handler is None:
+            why = Refused(ErrorCode.UNKNOWN_TYPE, f"type: {frame.type} is not supported by this server")
+            self._reject(connection, Rejection(frame.message_id, why))
+        else:
+            handler(connection, frame)
+
+    def _ping(self, connection: Connection, frame: ClientFrame) -> None:
+        if (fault := _fault_of_ping(frame.data)) is not None:
+            why = ErrorCode.INVALID_FRAME if frame.message_id is None else ErrorCode.VALIDATION_FAILED
+            self._reject(connection, Rejection(frame.message_id, Refused(why, fault)))
+            return
+        self._manager.send_pong(connection, frame.message_id, frame.data)
+
+    def _pong(self, connection: Connection, frame: ClientFrame) -> None:
+        """A sign of life, as every frame is."""
+
+    # ---- faults -------------------------------------------------------------------------------------
+
+    def _reject(self, connection: Connection, rejection: Rejection) -> None:
+        if rejection.message_id is not None:
+            connection.invalid_frames = 0
+            self._manager.send_nack(connection, rejection.message_id, rejection.why)
+            return
+        self._manager.send_error(connection, rejection.why)
+        connection.invalid_frames += 1
+        if connection.invalid_frames >= self._max_invalid_frames:
+            connection.close(CloseCode.INVALID_DATA, f"{connection.invalid_frames} invalid frames in a row")
+
+    def _fail(self, connection: Connection, message_id: str | None) -> None:
+        """A fault of ours ends nothing but this frame."""
+        log.exception("a frame could not be processed", **connection.info.context())
+        self._reject(connection, Rejection(message_id, _INTERNAL_ERROR))
+
+
+def _fault_of_ping(data: Any) -> str | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        return "data: must be an object"
+    try:
+        size = len(json.dumps(data, allow_nan=False))
+    except ValueError:
+        return "data: numbers must be finite"
+    return None if size <= _MAX_PING_DATA else f"data: at most {_MAX_PING_DATA} bytes are allowed"

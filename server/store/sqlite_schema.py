@@ -1,0 +1,57 @@
+"""The SQLite schema and its migrations: each version once, in order, recorded in `schema_versions`."""
+
+import sqlite3
+from typing import Final
+
+# Every index costs the pages that it dirties. Both of a message's indexes start with the conversation's
+# integer, so that what is written together lies together; an index over random message ids alone
+# would double the cost of a row.
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE conversations (
+        key INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
+        ai TEXT NOT NULL,             -- JSON
+        epoch TEXT NOT NULL,
+        created_at INTEGER NOT NULL   -- milliseconds since the epoch, here and below
+    );
+    CREATE INDEX conversations_of_user ON conversations (user_id);
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY,
+        conversation INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        message_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        data TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        client_timestamp TEXT,
+        finish TEXT
+    );
+    CREATE UNIQUE INDEX messages_by_id ON messages (conversation, message_id);
+    CREATE UNIQUE INDEX messages_by_seq ON messages (conversation, seq);
+    """,
+)
+
+
+class SchemaTooNew(Exception):
+    """The file was written by a later version of this program."""
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """The newest version recorded in the file; 0 for a new one."""
+    db.execute("CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT)")
+    return int(db.execute("SELECT coalesce(max(version), 0) FROM schema_versions").fetchone()[0])
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Brings the file to the newest version, one transaction a version. Raises SchemaTooNew."""
+    current = version_of(db)
+    if current > len(MIGRATIONS):
+        raise SchemaTooNew(f"its schema has version {current}, this program knows {len(MIGRATIONS)}")
+    for version, script in enumerate(MIGRATIONS[current:], current + 1):
+        db.executescript(
+            f"BEGIN IMMEDIATE; {script}"
+            f"INSERT INTO schema_versions VALUES ({version}, datetime('now')); COMMIT"
+        )

@@ -1,0 +1,241 @@
+"""The one connection that writes: what happens inside the writer thread."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from server.core.model import (
+    CANNOT_BE_STORED,
+    OUTCOME_UNKNOWN,
+    STORE_UNAVAILABLE,
+    Conversation,
+    Draft,
+    NewConversation,
+    Outcome,
+    StoredMessage,
+    settle_resend,
+)
+from server.ports import Batch, StoreUnavailable
+from server.protocol import MessageType
+
+T = TypeVar("T")
+
+_COLUMNS: Final = "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish"
+MESSAGE_COLUMNS: Final = "seq, message_id, type, sender, data, created_at, client_timestamp, finish"
+_ROW: Final = "(?,?,?,?,?,?,?,?,?)"
+# Rows go in by statements of 1, 2, 4 ... 128 rows: the thread needs the interpreter's lock once a
+# statement and not once a row. OR ROLLBACK, because a statement of several rows that must be able to
+# undo itself alone copies every page that it touches (half as much again per row).
+_INSERT: Final = {
+    size: f"INSERT OR ROLLBACK INTO messages ({_COLUMNS}) VALUES {','.join([_ROW] * size)}"
+    for size in (1, 2, 4, 8, 16, 32, 64, 128)
+}
+_INSERT_ONE: Final = f"INSERT INTO messages ({_COLUMNS}) VALUES {_ROW}"
+# What a single row can be at fault for; anything else is the database's.
+_BAD_ROW: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    UnicodeError,
+    OverflowError,
+)
+FIND_MESSAGE: Final = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND message_id = ?"
+_CREATE_CONVERSATION: Final = """
+INSERT OR IGNORE INTO conversations (id, user_id, ai, epoch, created_at) VALUES (?, ?, ?, ?, ?)"""
+FIND_CONVERSATION: Final = """
+SELECT key, id, user_id, ai, epoch, (SELECT coalesce(max(seq), 0) FROM messages WHERE conversation = key)
+FROM conversations WHERE id = ?"""
+_LOCKED_PAUSE: Final = 0.005  # seconds between tries while another process holds the write lock
+_KNOWN_SEQS: Final = 65536  # conversations whose newest seq is remembered
+_IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
+
+Row = tuple[Any, ...]
+
+
+class SqliteWriter:
+    """Owns the write connection and the newest seq of conversations. Used by one thread alone."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._db = connect()
+        self._last_seqs: dict[int, int] = {}
+
+    def close(self) -> None:
+        self._db.close()
+
+    def save(self, batch: Batch[Draft]) -> list[Outcome]:
+        """See MessageStore.save."""
+        try:
+            drafts = self._claim(batch)
+        except sqlite3.Error:
+            return [STORE_UNAVAILABLE for _ in batch.claim()]
+        if not drafts:
+            return []
+        try:
+            outcomes = self._insert_all(drafts) or self._save_one_by_one(drafts)
+        except sqlite3.Error:
+            self._roll_back()
+            self._forget(drafts)
+            return [STORE_UNAVAILABLE for _ in drafts]
+        return self._commit(drafts, outcomes)
+
+    def create_conversations(self, batch: Batch[NewConversation]) -> list[Conversation]:
+        """See MessageStore.create_conversations."""
+        try:
+            if not (new := self._claim(batch)):
+                return []
+            self._db.executemany(
+                _CREATE_CONVERSATION,
+                [(n.id, n.user_id, json.dumps(n.ai), n.epoch, n.created_at) for n in new],
+            )
+            stored = [self._conversation(n.id) for n in new]
+            self._db.execute("COMMIT")
+            return stored
+        except sqlite3.Error as fault:
+            self._roll_back()
+            raise StoreUnavailable(str(fault)) from fault
+
+    def _claim(self, batch: Batch[T]) -> list[T]:
+        """Opens the transaction, then claims the batch; waits for as long as there is something to claim.
+
+        The waiting is ours, since SQLite's own busy timeout cannot be interrupted.
+        """
+        while not batch.is_empty:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as fault:
+                if not _is_locked(fault):
+                    raise
+                time.sleep(_LOCKED_PAUSE)
+        return batch.claim()
+
+    def _insert_all(self, drafts: list[Draft]) -> list[Outcome] | None:
+        """The common case: all are new. None, and no transaction, when one of them is not or is bad."""
+        rows = [self._row(draft) for draft in drafts]
+        try:
+            self._insert(rows)
+        except _BAD_ROW:
+            self._roll_back()
+            self._forget(drafts)
+            return None
+        return [row[1] for row in rows]
+
+    def _insert(self, rows: list[Row]) -> None:
+        start = 0
+        while left := len(rows) - start:
+            size = 128 if left >= 128 else 1 << (left.bit_length() - 1)
+            values = [value for row in rows[start : start + size] for value in row]
+            self._db.execute(_INSERT[size], values)
+            start += size
+
+    def _save_one_by_one(self, drafts: list[Draft]) -> list[Outcome]:
+        """The slow way, after a conflict: each draft is looked up, and the bad ones harm no other."""
+        self._begin_again()
+        return [self._save_one(draft) for draft in drafts]
+
+    def _save_one(self, draft: Draft) -> Outcome:
+        try:
+            if stored := self._find(draft):
+                return settle_resend(draft, stored)
+            row = self._row(draft)
+            self._db.execute(_INSERT_ONE, row)
+        except _BAD_ROW:
+            self._forget([draft])
+            return CANNOT_BE_STORED
+        return int(row[1])
+
+    def _begin_again(self) -> None:
+        """The batch is claimed already, so another process may hold us up only for a moment."""
+        deadline = time.monotonic() + 1.0
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as fault:
+                if not _is_locked(fault) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_LOCKED_PAUSE)
+
+    def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome]:
+        try:
+            self._db.execute("COMMIT")
+            return outcomes
+        except sqlite3.Error:
+            return self._look_up(drafts)
+
+    def _look_up(self, drafts: list[Draft]) -> list[Outcome]:
+        """After an error at COMMIT: what is in the database decides, as a new connection sees it."""
+        self._forget(drafts)
+        deadline = time.monotonic() + _IN_DOUBT_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self._roll_back()
+                self._db.close()
+                self._db = self._connect()
+                found = [self._find(draft) for draft in drafts]
+            except sqlite3.Error:
+                time.sleep(0.1)
+                continue
+            return [stored.seq if stored else STORE_UNAVAILABLE for stored in found]
+        return [OUTCOME_UNKNOWN for _ in drafts]
+
+    def _row(self, draft: Draft) -> Row:
+        key = draft.conversation_key
+        seq = (self._last_seqs.get(key) or self._read_last_seq(key)) + 1
+        self._last_seqs[key] = seq
+        return (
+            key,
+            seq,
+            draft.message_id,
+            draft.type,
+            draft.sender,
+            draft.data,
+            draft.created_at,
+            draft.client_timestamp,
+            draft.finish,
+        )
+
+    def _read_last_seq(self, key: int) -> int:
+        if len(self._last_seqs) >= _KNOWN_SEQS:
+            del self._last_seqs[next(iter(self._last_seqs))]
+        row = self._db.execute("SELECT max(seq) FROM messages WHERE conversation = ?", (key,)).fetchone()
+        return row[0] or 0
+
+    def _forget(self, drafts: Iterable[Draft]) -> None:
+        """Seqs that were given but not committed are not to be believed."""
+        for draft in drafts:
+            self._last_seqs.pop(draft.conversation_key, None)
+
+    def _find(self, draft: Draft) -> StoredMessage | None:
+        row = self._db.execute(FIND_MESSAGE, (draft.conversation_key, draft.message_id)).fetchone()
+        return message_of(row) if row else None
+
+    def _conversation(self, conversation_id: str) -> Conversation:
+        return conversation_of(self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone())
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error:  # a connection that cannot even roll back is replaced
+            self._db.close()
+            self._db = self._connect()
+
+
+def message_of(row: Row) -> StoredMessage:
+    """A row of MESSAGE_COLUMNS."""
+    seq, message_id, type, *rest = row
+    return StoredMessage(seq, message_id, MessageType(type), *rest)
+
+
+def conversation_of(row: Row) -> Conversation:
+    """A row of FIND_CONVERSATION."""
+    key, id, user_id, ai, epoch, last_seq = row
+    return Conversation(key, id, user_id, json.loads(ai), epoch, last_seq)
+
+
+def _is_locked(fault: sqlite3.OperationalError) -> bool:
+    return fault.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
