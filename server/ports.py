@@ -60,6 +60,10 @@ class MessageStore(Protocol):
 
     async def close(self) -> None: ...
 
+    async def is_healthy(self) -> bool:
+        """Whether the database answers; never raises."""
+        ...
+
     def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
         """Commits the batch; an outcome for each claimed draft, in order.
 

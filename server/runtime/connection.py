@@ -30,7 +30,7 @@ class Listener(Protocol):
         """One text frame's payload; None for a binary frame."""
 
     def settled(self, connection: "Connection", save: "Save", outcome: Outcome, is_resend: bool) -> None:
-        """The fate of a message that the connection sent."""
+        """The fate of a message that the connection sent. `is_resend`: it joined an earlier save."""
 
 
 @dataclass(slots=True)
@@ -46,6 +46,7 @@ class ConnectionInfo:
     connected_at: int
     opened: float
     last_heartbeat: float
+    last_ping: float
     reconnects: int = 0
     sent: int = 0
     received: int = 0
@@ -93,8 +94,8 @@ class Connection:
         "_flusher",
         "_held_acks",
         "_is_paused",
-        "_max_frames",
         "_listener",
+        "_max_frames",
         "_on_left",
         "_outbox",
         "_writable",

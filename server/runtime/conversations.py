@@ -39,9 +39,7 @@ class Conversations:
                 _settle(room, found)
         return room.conversation
 
-    async def create(
-        self, room: Room, user_id: str, ai: dict[str, Any] | None = None
-    ) -> Conversation:
+    async def create(self, room: Room, user_id: str, ai: dict[str, Any] | None = None) -> Conversation:
         """The conversation of a held room, made for that user unless it exists. Raises StoreUnavailable."""
         creation = _Creation(
             id=room.conversation_id,

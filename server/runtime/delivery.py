@@ -99,6 +99,8 @@ class Delivery:
     def _broadcast(self, save: Save, seq: int) -> int:
         room = save.room
         room.last_seq = seq
+        room.messages += 1
+        room.last_activity = save.created_at
         if save.type is MessageType.CHAT_MESSAGE:
             self._metrics.chat_messages += 1
         else:

@@ -81,9 +81,7 @@ class Gateway:
         self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation
     ) -> Connection:
         """Without an await: nothing can be delivered between the plan and the membership."""
-        connection, session = self._manager.connect(
-            socket, request, room, self._listener, time.monotonic()
-        )
+        connection, session = self._manager.connect(socket, request, room, self._listener, time.monotonic())
         replay = plan_replay(
             room.last_seq,
             conversation.epoch,

@@ -20,23 +20,21 @@ class HasArrived(Protocol):
 
 Item = TypeVar("Item", bound=HasArrived)
 Result = TypeVar("Result")
-Item_contra = TypeVar("Item_contra", bound=HasArrived, contravariant=True)
-Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
-class CommitSink(Protocol[Item_contra, Result_contra]):
+class CommitSink(Protocol[Item, Result]):
     """Learns what became of each item: exactly one of settled, withdrawn and failed."""
 
-    def settled(self, items: "list[Item_contra]", results: "list[Result_contra]", seconds: float) -> None:
+    def settled(self, items: list[Item], results: list[Result], seconds: float) -> None:
         """The transaction is over, after so many seconds."""
 
-    def withdrawn(self, items: "list[Item_contra]") -> None:
+    def withdrawn(self, items: list[Item]) -> None:
         """Their time is over; they are not and will not be in the database."""
 
-    def overdue(self, items: "list[Item_contra]") -> None:
+    def overdue(self, items: list[Item]) -> None:
         """Some have waited longer than the timeout, but their transaction is under way. Repeated."""
 
-    def failed(self, items: "list[Item_contra]", fault: BaseException) -> None:
+    def failed(self, items: list[Item], fault: BaseException) -> None:
         """The store raised."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+
 from server.core import frames
 from server.core.clock import StampFormatter
 from server.core.framing import text_frame
@@ -57,6 +58,7 @@ class ConnectionManager:
             connected_at=time.time_ns() // 1_000_000,
             opened=now,
             last_heartbeat=now,
+            last_ping=now,
             reconnects=session.reconnects,
         )
         connection = Connection(
@@ -76,9 +78,7 @@ class ConnectionManager:
         else:
             del self._users[info.user_id]
         now = time.monotonic()
-        self._sessions.leave(
-            info.conversation_id, info.client_id, info.session_id, info.reconnects, now
-        )
+        self._sessions.leave(info.conversation_id, info.client_id, info.session_id, info.reconnects, now)
         self._count_closed(info, code, reason, now)
         self.drop_if_unused(room)
 
@@ -144,10 +144,14 @@ class ConnectionManager:
     def send_system(self, connection: Connection, data: object) -> None:
         """A SYSTEM message to one device."""
         info = connection.info
-        payload = frames.signal(
-            MessageType.SYSTEM, info.conversation_id, self._ids.new(), data, self.stamp()
-        )
+        payload = frames.signal(MessageType.SYSTEM, info.conversation_id, self._ids.new(), data, self.stamp())
         connection.offer(text_frame(payload))
+
+    def send_ping(self, connection: Connection) -> None:
+        """Asks for a sign of life."""
+        info = connection.info
+        payload = frames.signal(MessageType.PING, info.conversation_id, self._ids.new(), None, self.stamp())
+        connection.offer_signal(Signal(("PING",), text_frame(payload)))
 
     def send_pong(self, connection: Connection, message_id: str | None, data: object) -> None:
         """The answer to a PING, repeating its message_id and data."""
@@ -224,9 +228,7 @@ class ConnectionManager:
     def _refuse(self, connection: Connection, message_id: str | None, why: Refused) -> None:
         info = connection.info
         self.metrics.record_error(why.code, why.text, message_id=message_id, **info.context())
-        payload = frames.refusal(
-            info.conversation_id, message_id, why, self.stamp(), new_id=self._ids.new()
-        )
+        payload = frames.refusal(info.conversation_id, message_id, why, self.stamp(), new_id=self._ids.new())
         connection.offer(text_frame(payload))
 
 

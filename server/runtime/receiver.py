@@ -21,7 +21,9 @@ from server.runtime.manager import ConnectionManager
 log = structlog.get_logger()
 
 _MAX_PING_DATA: Final = 1024  # bytes
-_SHUTTING_DOWN: Final = Refused(ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere")
+_SHUTTING_DOWN: Final = Refused(
+    ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere"
+)
 _INTERNAL_ERROR: Final = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
 
 
@@ -71,7 +73,7 @@ class Receiver:
             self._fail(connection, frame.message_id)
 
     def settled(self, connection: Connection, save: Save, outcome: Outcome, is_resend: bool) -> None:
-        """The fate of a message that this connection sent. `is_resend`: it had joined an earlier frame's save."""
+        """See Listener."""
         connection.end_answer()
         if type(outcome) is int:
             self._manager.send_ack(connection, save.message_id, outcome, duplicate=is_resend)

@@ -55,7 +55,5 @@ class Replayer:
 
     @staticmethod
     def _frame(conversation_id: str, message: StoredMessage) -> bytes:
-        payload = frames.saved_message(
-            conversation_id, message.seq, message, rfc3339(message.created_at)
-        )
+        payload = frames.saved_message(conversation_id, message.seq, message, rfc3339(message.created_at))
         return text_frame(payload)

@@ -12,13 +12,25 @@ if TYPE_CHECKING:
 class Room:
     """Its membership is the ConnectionManager's, `saving` and `last_seq` are the Delivery's to change."""
 
-    __slots__ = ("connections", "conversation", "conversation_id", "holders", "last_seq", "live", "saving")
+    __slots__ = (
+        "connections",
+        "conversation",
+        "conversation_id",
+        "holders",
+        "last_activity",
+        "last_seq",
+        "live",
+        "messages",
+        "saving",
+    )
 
     def __init__(self, conversation_id: str) -> None:
         self.conversation_id = conversation_id
         self.conversation: Conversation | None = None  # once the store was asked
         self.holders = 0  # who needs the room though nobody is connected
         self.last_seq = 0  # the newest that was delivered here
+        self.messages = 0  # delivered here since the room was opened
+        self.last_activity = 0  # when the last one of them was stamped, milliseconds since the epoch
         # Tuples, replaced at each change, so that a loop over one may close a connection in it.
         self.connections: tuple[Connection, ...] = ()
         self.live: tuple[Connection, ...] = ()  # those that have caught up: broadcasts go to them

@@ -40,6 +40,9 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing to close."""
 
+    async def is_healthy(self) -> bool:
+        return True
+
     def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
         return _done([self._save(draft) for draft in batch.claim()])
 

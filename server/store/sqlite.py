@@ -74,6 +74,13 @@ class SqliteStore:
         await self._thread.stop()
         self._lock.release()
 
+    async def is_healthy(self) -> bool:
+        try:
+            await self._read("SELECT max(version) FROM schema_versions")
+        except StoreUnavailable:
+            return False
+        return True
+
     def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
         return self._thread.submit(lambda: self._writer.save(batch))
 

@@ -131,7 +131,9 @@ class FrameParser:
         if (opcode == _CONTINUATION) != (self._fragments is not None):
             raise ProtocolFault(CloseCode.PROTOCOL_ERROR, "a fragment is out of place")
         if length + self._fragments_size > self._max_size:
-            raise ProtocolFault(CloseCode.MESSAGE_TOO_BIG, f"messages may have {self._max_size} bytes at most")
+            raise ProtocolFault(
+                CloseCode.MESSAGE_TOO_BIG, f"messages may have {self._max_size} bytes at most"
+            )
 
     def _take_other(self, first: int, payload: bytes, messages: list[Message]) -> None:
         opcode, is_final = first & 15, first >= 128
@@ -143,7 +145,9 @@ class FrameParser:
         self._fragments.append(payload)
         self._fragments_size += len(payload)
         if len(self._fragments) > MAX_FRAGMENTS:
-            raise ProtocolFault(CloseCode.MESSAGE_TOO_BIG, f"messages may have {MAX_FRAGMENTS} fragments at most")
+            raise ProtocolFault(
+                CloseCode.MESSAGE_TOO_BIG, f"messages may have {MAX_FRAGMENTS} fragments at most"
+            )
         if is_final:
             self._join_fragments(messages)
 

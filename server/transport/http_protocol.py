@@ -124,7 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         protocol = WebSocketProtocol(self.transport, self.loop, self._max_message_size)
         self.transport.set_protocol(protocol)
-        self.parser = None  # it and this object hold each other
+        self.parser = None  # type: ignore[assignment]  # it and this object hold each other
         protocol.start(self.config, self.server_state, self._websocket_scope(), rest)
 
     def _websocket_scope(self) -> dict[str, Any]:
@@ -137,5 +137,7 @@ class HttpProtocol(HttpToolsProtocol):
             "path": unquote(path.decode("ascii", "replace")),
             "raw_path": path,
             "query_string": query,
-            "subprotocols": [p.strip() for p in b",".join(protocols).decode("latin-1").split(",") if p.strip()],
+            "subprotocols": [
+                p.strip() for p in b",".join(protocols).decode("latin-1").split(",") if p.strip()
+            ],
         }

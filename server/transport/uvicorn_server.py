@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,7 +15,9 @@ from fastapi import FastAPI
 from server.transport.http_protocol import HttpProtocol
 from server.transport.websocket_protocol import WebSocketProtocol
 
-_BACKLOG = 2048
+_BACKLOG: Final = 2048
+_POLL_SECONDS: Final = 0.05
+_RESERVE_SECONDS: Final = 0.3  # of the grace, for the store to close
 
 
 def server_config(app: FastAPI, host: str, port: int, max_message_size: int) -> uvicorn.Config:
@@ -38,33 +42,49 @@ def server_config(app: FastAPI, host: str, port: int, max_message_size: int) -> 
 class Server(uvicorn.Server):
     """SIGTERM and Ctrl-C end it with exit code 0 once `drain` is done; a second one ends it at once.
 
-    `on_started` is called with the address that is listened on.
+    `grace`: seconds from the signal to the end. `on_started` gets the address that is listened on;
+    `serve` raises OSError where it cannot be.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         drain: Callable[[], Awaitable[None]],
+        grace: float,
         on_started: Callable[[str, int], None],
     ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._grace = grace
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._on_started(host, port)
+        listener = _listen(self.config.host, self.config.port)
+        await super().startup([listener])
+        host, port = listener.getsockname()[:2]
+        self._on_started(host, port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuses new connections, drains the application, then waits for the open ones to end."""
+        end = time.monotonic() + self._grace
         for server in self.servers:
             server.close()
         drain = asyncio.ensure_future(self._drain())
-        while not drain.done() and not self.force_exit:
-            await asyncio.wait({drain}, timeout=0.05)
+        while not drain.done() and not self.force_exit and time.monotonic() < end:
+            await asyncio.wait({drain}, timeout=_POLL_SECONDS)
         drain.cancel()
-        await super().shutdown(sockets)
+        while (
+            self.server_state.connections
+            and not self.force_exit
+            and time.monotonic() < end - _RESERVE_SECONDS
+        ):
+            for connection in list(self.server_state.connections):
+                connection.shutdown()  # HTTP connections that are idle, or are by now
+            await asyncio.sleep(_POLL_SECONDS)
+        for task in self.server_state.tasks:
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -81,3 +101,17 @@ class Server(uvicorn.Server):
     def _end(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener

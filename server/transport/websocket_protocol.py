@@ -80,7 +80,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def start(self, config: Config, state: ServerState, scope: dict[str, Any], rest: bytes) -> None:
         """Runs the application's endpoint for this request; `rest` came behind the request's head."""
         self._connections = state.connections
-        self._connections.add(self)
+        self._connections.add(self)  # type: ignore[arg-type]  # typed as uvicorn's own classes
         self._backlog = rest
         fault = self._check_request(scope)
         if fault is not None:

@@ -1,0 +1,188 @@
+"""Composition root: settings in, a running server out."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from fastapi import FastAPI
+
+from server.api.ai_messages import AIMessages, ai_messages_router
+from server.api.errors import install_error_handlers
+from server.api.history import History, history_router
+from server.api.status import Status, status_router
+from server.api.websocket import websocket_route
+from server.core.rate_limit import RateLimiter
+from server.logs import configure_logs
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import RateLimit
+from server.runtime.background import Background
+from server.runtime.conversations import Conversations
+from server.runtime.delivery import Delivery
+from server.runtime.gateway import Gateway, GatewayConfig
+from server.runtime.ids import IdMaker
+from server.runtime.manager import ConnectionManager
+from server.runtime.metrics import Metrics
+from server.runtime.receiver import Receiver
+from server.runtime.sessions import Sessions
+from server.runtime.shutdown import Shutdown
+from server.runtime.sweeper import Sweeper
+from server.settings import Settings
+from server.store.file_lock import DatabaseInUse
+from server.store.memory import MemoryStore
+from server.store.sqlite import SqliteStore
+from server.store.sqlite_schema import SchemaTooNew
+from server.transport.uvicorn_server import Server, server_config
+
+VERSION: Final = version("chatctl")
+_CANNOT_START: Final = 2  # exit code: usage or configuration
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running server, wired."""
+
+    store: MessageStore
+    manager: ConnectionManager
+    gateway: Gateway
+    shutdown: Shutdown
+    status: Status
+    ai_messages: AIMessages
+    history: History
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Opens the store and starts the background tasks; ends both in the reverse order.
+
+    Raises DatabaseInUse, SchemaTooNew, StoreUnavailable.
+    """
+    store = make_store(settings)
+    await store.open()
+    background = Background()
+    try:
+        yield _wire(settings, store, background)
+    finally:
+        await background.stop()
+        await store.close()
+
+
+def _wire(settings: Settings, store: MessageStore, background: Background) -> Services:
+    metrics = Metrics(settings.stats.history, settings.stats.errors)
+    ids = IdMaker()
+    manager = ConnectionManager(
+        metrics, ids, Sessions(ids, settings.session.ttl), settings.connections.send_queue
+    )
+    conversations = Conversations(store, manager, settings.store.timeout)
+    delivery = Delivery(store, manager, settings.store.timeout)
+    limit = settings.rate_limit
+    limiter = RateLimiter(limit.messages, limit.window) if limit.enabled else None
+    receiver = Receiver(
+        manager,
+        delivery,
+        store,
+        limiter,
+        background,
+        settings.limits.max_text_length,
+        settings.limits.max_invalid_frames,
+    )
+    gateway = Gateway(manager, conversations, store, background, receiver, _gateway_config(settings))
+    sweeper = Sweeper(manager, limiter, settings.heartbeat.interval, settings.heartbeat.timeout)
+    background.run(sweeper.beat(), "heartbeat")
+    background.run(sweeper.keep_time(), "keep-time")
+    background.run(sweeper.measure_lag(), "measure-lag")
+    return Services(
+        store,
+        manager,
+        gateway,
+        Shutdown(manager, gateway, receiver, delivery),
+        Status(VERSION, ids.prefix, store, manager, delivery, gateway),
+        AIMessages(manager, conversations, delivery, ids, settings.limits.max_ai_text_length),
+        History(store),
+    )
+
+
+def make_store(settings: Settings) -> MessageStore:
+    """The store that `store.url` names."""
+    url = settings.store.url
+    if url == "memory://":
+        return MemoryStore()
+    return SqliteStore(Path(url.removeprefix("sqlite:///")), settings.store.durability == "full")
+
+
+def _gateway_config(settings: Settings) -> GatewayConfig:
+    limit = settings.rate_limit
+    return GatewayConfig(
+        heartbeat_interval=settings.heartbeat.interval,
+        heartbeat_timeout=settings.heartbeat.timeout,
+        max_text_length=settings.limits.max_text_length,
+        rate_limit=RateLimit(messages=limit.messages, window=limit.window) if limit.enabled else None,
+        auto_create=settings.conversations.auto_create,
+        recovery_max_messages=settings.recovery.max_messages,
+    )
+
+
+def add_routes(app: FastAPI, services: Services) -> None:
+    """Everything that the server answers."""
+    install_error_handlers(app)
+    app.router.routes.append(websocket_route(services.gateway, services.manager.metrics))
+    app.include_router(status_router(services.status))
+    app.include_router(ai_messages_router(services.ai_messages))
+    app.include_router(history_router(services.history))
+
+
+def _new_app() -> FastAPI:
+    return FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for any ASGI server; it opens its services when its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            add_routes(app, services)
+            yield
+            await services.shutdown.drain()
+
+    app = _new_app()
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def serve(settings: Settings) -> int:
+    """Runs until SIGTERM or Ctrl-C; the exit code. Faults of the start are one line on stderr."""
+    configure_logs(settings.log.level, settings.log.format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings))
+    except (DatabaseInUse, SchemaTooNew, StoreUnavailable) as fault:
+        print(f"chatctl: store.url = {settings.store.url}: {fault}", file=sys.stderr)
+        return _CANNOT_START
+
+
+async def _serve(settings: Settings) -> int:
+    async with open_services(settings) as services:
+        app = _new_app()
+        add_routes(app, services)
+        host, port = settings.server.host, settings.server.port
+        config = server_config(app, host, port, settings.limits.max_frame_bytes)
+        server = Server(config, services.shutdown.drain, settings.server.shutdown_grace, _print_addresses)
+        try:
+            await server.serve()
+        except OSError as fault:
+            print(f"chatctl: server.port = {port}: {fault.strerror}", file=sys.stderr)
+            return _CANNOT_START
+    return 0
+
+
+def _print_addresses(host: str, port: int) -> None:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    print(f"WebSocket  ws://{where}/ws/{{user_id}}?conversation_id=...")
+    print(f"REST docs  http://{where}/docs")
+    print(f"Health     http://{where}/health", flush=True)

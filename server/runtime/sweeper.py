@@ -1,0 +1,70 @@
+"""What has to happen now and then: heartbeats, windows that move on, and a look at the loop's own lag."""
+
+import asyncio
+import time
+from typing import Final
+
+from server.core.latency import SLOT_SECONDS
+from server.core.rate_limit import RateLimiter
+from server.protocol import CloseCode
+from server.runtime.connection import Connection
+from server.runtime.manager import ConnectionManager
+
+_SLICE: Final = 500  # connections looked at before others get their turn: under a millisecond
+_LAG_SECONDS: Final = 0.1  # between two measurements of the loop's lag
+
+
+class Sweeper:
+    """One timer for all connections; monotonic clock. Times in seconds."""
+
+    def __init__(
+        self, manager: ConnectionManager, limiter: RateLimiter | None, interval: float, timeout: float
+    ) -> None:
+        self._manager = manager
+        self._metrics = manager.metrics
+        self._limiter = limiter
+        self._interval = interval
+        self._timeout = timeout
+
+    async def beat(self) -> None:
+        """Sends PINGs and closes connections without a sign of life, until cancelled."""
+        pause = min(1.0, self._interval / 4, self._timeout / 4)
+        while True:
+            await asyncio.sleep(pause)
+            connections = list(self._manager.connections())
+            for start in range(0, len(connections), _SLICE):
+                for connection in connections[start : start + _SLICE]:
+                    self._check(connection, time.monotonic())
+                await asyncio.sleep(0)
+
+    async def keep_time(self) -> None:
+        """Moves the windows of rates and latencies on, until cancelled."""
+        ticks = 0
+        while True:
+            await asyncio.sleep(1)
+            ticks += 1
+            self._metrics.tick()
+            if ticks % SLOT_SECONDS == 0:
+                for window in (
+                    self._metrics.ack_latency,
+                    self._metrics.commit_latency,
+                    self._metrics.loop_lag,
+                ):
+                    window.advance()
+                if self._limiter is not None:
+                    self._limiter.forget_idle(time.monotonic())
+
+    async def measure_lag(self) -> None:
+        """How much later than asked the loop wakes a sleeper, until cancelled."""
+        while True:
+            asked = time.perf_counter() + _LAG_SECONDS
+            await asyncio.sleep(_LAG_SECONDS)
+            self._metrics.loop_lag.record(max(0.0, time.perf_counter() - asked))
+
+    def _check(self, connection: Connection, now: float) -> None:
+        info = connection.info
+        if now - info.last_heartbeat >= self._timeout:
+            connection.close(CloseCode.HEARTBEAT_TIMEOUT, f"no sign of life for {self._timeout:g} s")
+        elif now - info.last_ping >= self._interval:
+            info.last_ping = now
+            self._manager.send_ping(connection)
