@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from chatctl.__main__ import main
+from tests.chatctl.rest_server import RestServer, rest_server
 
 
 class Result(NamedTuple):
@@ -35,3 +36,11 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     """A working directory without a config.toml."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
+
+
+@pytest.fixture
+def rest(monkeypatch: pytest.MonkeyPatch) -> Iterator[RestServer]:
+    """A server that answers as told, and that commands find without --url."""
+    with rest_server() as server:
+        monkeypatch.setenv("CHATCTL_URL", server.url)
+        yield server

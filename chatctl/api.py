@@ -1,0 +1,111 @@
+"""The REST API as commands use it: answers as plain data, everything else as a CommandError."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from chatctl.failure import MISUSED, CommandError
+
+# Longer than any typing_delay that people wait for (send-ai --typing answers after it).
+TIMEOUT = 60.0
+CONNECT_TIMEOUT = 5.0
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class UnreachableError(CommandError):
+    """No answer came: nothing listens there, or the connection broke."""
+
+
+class RefusedError(CommandError):
+    """The server answered with an error; `code` is as in the protocol, `status` the HTTP status."""
+
+    def __init__(self, text: str, code: str, status: int) -> None:
+        super().__init__(f"{text} ({code})" if code else text)
+        self.code = code
+        self.status = status
+
+
+class Api:
+    """One server's REST API. Every method raises UnreachableError or RefusedError."""
+
+    def __init__(self, url: str, api_key: str = "", timeout: float = TIMEOUT) -> None:
+        host = urlsplit(url).hostname
+        if not url.startswith(("http://", "https://")) or not host:
+            raise CommandError(
+                f"no URL of a server: {url} (it looks like http://host:port)", exit_code=MISUSED
+            )
+        self.url = url.rstrip("/")
+        self._client = httpx2.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=httpx2.Timeout(timeout, connect=CONNECT_TIMEOUT),
+            trust_env=host not in LOOPBACK,  # a company's proxy does not know the way to this machine
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self.call("GET", path, params=_present(parameters))
+
+    def post(self, path: str, **body: Any) -> Any:
+        """POST a JSON object; what is None is left out."""
+        return self.call("POST", path, json=_present(body))
+
+    def stream(self, path: str, pieces: Iterator[bytes], **parameters: Any) -> Any:
+        """POST text/plain that goes out as it comes."""
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        return self.call("POST", path, params=_present(parameters), content=pieces, headers=headers)
+
+    def delete(self, path: str) -> None:
+        self.call("DELETE", path)
+
+    def call(self, method: str, path: str, **request: Any) -> Any:
+        """The answer's JSON, None for an empty one."""
+        try:
+            response = self._client.request(method, path, **request)
+        except httpx2.TimeoutException:
+            raise UnreachableError(f"no answer from {self.url} in time") from None
+        except httpx2.TransportError as error:
+            raise UnreachableError(f"cannot reach {self.url}: {_reason(error)}") from None
+        if not response.is_success:
+            raise _refusal(response)
+        try:
+            return response.json() if response.content else None
+        except ValueError:
+            raise CommandError(f"{self.url} does not answer like a chat server") from None
+
+
+def segment(identifier: str) -> str:
+    """An identifier as one part of a path."""
+    return quote(identifier, safe="")
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in plain words: `Connection refused`."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _refusal(response: httpx2.Response) -> RefusedError:
+    try:
+        answer = response.json()
+        text, code = str(answer["data"]), str(answer["error"]["code"])
+    except (ValueError, LookupError, TypeError):
+        text, code = f"the server answered {response.status_code} {response.reason_phrase}", ""
+    if response.status_code == httpx2.codes.UNAUTHORIZED:
+        text = f"{text}; give the server's key with --api-key or CHATCTL_API_KEY"
+    return RefusedError(text, code, response.status_code)

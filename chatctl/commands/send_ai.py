@@ -1,0 +1,96 @@
+"""chatctl send-ai"""
+
+import codecs
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from chatctl.api import Api, RefusedError
+from chatctl.failure import MISUSED, CommandError
+from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
+from chatctl.output import print_json
+from chatctl.text import printable
+
+STREAM_PATH = "/api/stream-ai-message"
+# Between two words of a MESSAGE that is streamed: about the pace of a language model.
+WORD_PAUSE = 0.05
+
+app = command_app()
+
+
+@app.command(
+    epilog=examples(
+        """chatctl send-ai conv_user123_ai_alex "Hi! How's your day?" """.rstrip(),
+        'chatctl send-ai conv_user123_ai_alex "Let me think..." --typing',
+        "echo Hello | chatctl send-ai conv_user123_ai_alex -",
+        "llm 'Tell me a story' | chatctl send-ai conv_user123_ai_alex - --stream",
+    )
+)
+def command(
+    conversation: Annotated[str, typer.Argument(help="The conversation's id.")],
+    message: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
+    typing: Annotated[bool, typer.Option("--typing", help="Show the AI typing for a while first.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Send piece by piece, as it is written.")] = False,
+    message_id: Annotated[str | None, typer.Option(help="Sent twice, it is saved once.")] = None,
+    ai_id: Annotated[str | None, typer.Option(help="Who speaks; must be the conversation's AI.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    as_json: Json = False,
+) -> None:
+    """Send a message as the AI to all devices of a conversation."""
+    if typing and stream:
+        raise CommandError("--typing does nothing with --stream: leave one of them out", exit_code=MISUSED)
+    names = {"conversation_id": conversation, "message_id": message_id, "ai_id": ai_id}
+    with Api(url, api_key) as api:
+        if stream:
+            answer = _stream(api, _pieces(message), names)
+        else:
+            text = _standard_input() if message == "-" else message
+            answer = api.post("/api/send-ai-message", message=text, simulate_typing=typing or None, **names)
+    if as_json:
+        print_json(answer)
+    else:
+        print(_told(answer))
+
+
+def _told(answer: dict[str, Any]) -> str:
+    devices = answer["delivered_to"]
+    done = "was saved before" if answer["duplicate"] else "saved"
+    queued = f"queued to {devices} device{'' if devices == 1 else 's'}"
+    return f"{done} as seq {answer['seq']}, {queued} (message_id {printable(answer['message_id'])})"
+
+
+def _stream(api: Api, pieces: Iterator[str], names: dict[str, str | None]) -> Any:
+    try:
+        return api.stream(STREAM_PATH, (piece.encode() for piece in pieces), **names)
+    except RefusedError as refused:
+        if refused.status == 404 and STREAM_PATH not in api.get("/openapi.json")["paths"]:
+            raise CommandError(f"{api.url} has no streaming; send without --stream") from None
+        raise
+
+
+def _standard_input() -> str:
+    """All of it, without the line break that `echo` and editors put at the end."""
+    return sys.stdin.read().removesuffix("\n")
+
+
+def _pieces(message: str) -> Iterator[str]:
+    if message == "-":
+        yield from _arriving()
+        return
+    for word in re.findall(r"\s*\S+|\s+$", message):
+        yield word
+        time.sleep(WORD_PAUSE)
+
+
+def _arriving() -> Iterator[str]:
+    """What comes through standard input, as soon as it comes."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    while data := os.read(sys.stdin.fileno(), 4096):
+        if piece := decoder.decode(data):
+            yield piece
