@@ -16,7 +16,11 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class UnreachableError(CommandError):
-    """No answer came: nothing listens there, or the connection broke."""
+    """No answer came: nothing listens there, or the connection broke; `reason` says which."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"cannot reach {url}: {reason}")
+        self.reason = reason
 
 
 class RefusedError(CommandError):
@@ -73,9 +77,9 @@ class Api:
         try:
             response = self._client.request(method, path, **request)
         except httpx2.TimeoutException:
-            raise UnreachableError(f"no answer from {self.url} in time") from None
+            raise UnreachableError(self.url, "it does not answer in time") from None
         except httpx2.TransportError as error:
-            raise UnreachableError(f"cannot reach {self.url}: {_reason(error)}") from None
+            raise UnreachableError(self.url, _reason(error)) from None
         if not response.is_success:
             raise _refusal(response)
         try:

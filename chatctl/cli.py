@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 COMMANDS = {
     "serve": "Start the server.",
+    "stats": "Watch the server live: traffic, latency, errors, rooms.",
     "send-ai": "Send a message as the AI to all devices of a conversation.",
     "config": "Show, check or write the configuration.",
     "errors": "Tell what a NACK or close code means and what to do.",
