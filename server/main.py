@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from server.api.ai_messages import AIMessages, ai_messages_router
 from server.api.errors import install_error_handlers
 from server.api.history import History, history_router
+from server.api.page import page_router
 from server.api.status import Status, status_router
 from server.api.websocket import websocket_route
 from server.core.rate_limit import RateLimiter
@@ -136,8 +137,11 @@ def add_routes(app: FastAPI, services: Services) -> None:
     app.include_router(history_router(services.history))
 
 
-def _new_app() -> FastAPI:
-    return FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
+def _new_app(settings: Settings) -> FastAPI:
+    app = FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
+    if settings.server.web_client:
+        app.include_router(page_router())
+    return app
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -150,7 +154,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             await services.shutdown.drain()
 
-    app = _new_app()
+    app = _new_app(settings)
     app.router.lifespan_context = lifespan
     return app
 
@@ -168,7 +172,7 @@ def serve(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> int:
     async with open_services(settings) as services:
-        app = _new_app()
+        app = _new_app(settings)
         add_routes(app, services)
         host, port = settings.server.host, settings.server.port
         config = server_config(app, host, port, settings.limits.max_frame_bytes)

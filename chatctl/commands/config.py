@@ -1,6 +1,7 @@
 """chatctl config show, check, init"""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from chatctl.config_file import config_toml
 from chatctl.failure import CommandError
 from chatctl.options import Config, Json, command_app, examples
-from chatctl.output import print_json, print_table, warn
+from chatctl.output import print_json, print_table
 from chatctl.settings import settings_of
 from server.settings import Settings, keys, masked, shown, warnings
 
@@ -41,7 +42,7 @@ def check(
     """Check the configuration: a line for each fault, and exit code 2 when there is one."""
     settings = settings_of(config, insecure=insecure)
     for line in warnings(settings):
-        warn(f"warning: {line}")
+        print(f"chatctl: warning: {line}", file=sys.stderr)
     print("The configuration is valid.")
 
 

@@ -1,0 +1,1002 @@
+/**
+ * A chat client for browsers and Node 20+. `ChatSession` decides (no socket, no timer, no clock),
+ * `ChatManager` acts.
+ */
+
+/** @typedef {'connecting' | 'open' | 'reconnecting' | 'closed'} State */
+/** @typedef {'sending' | 'delivered' | 'failed'} Status */
+
+/**
+ * A frame of the wire protocol.
+ * @typedef {object} Frame
+ * @property {string} type
+ * @property {string} [message_id]
+ * @property {string} [conversation_id]
+ * @property {any} [data] text or an object, by type
+ * @property {string} [timestamp] RFC 3339, UTC
+ * @property {string} [sender] user id, AI id, or `server`
+ * @property {number} [seq] of saved messages, from 1, without holes
+ * @property {boolean} [duplicate] on an ACK: had been saved before
+ * @property {string} [finish] `cancelled`: the answer was stopped
+ * @property {{code: string, retryable: boolean, retry_after?: number}} [error]
+ */
+
+/** @typedef {Frame & {message_id: string}} SentFrame */
+
+/**
+ * A frame that waits for its answer.
+ * @typedef {object} Pending
+ * @property {SentFrame} frame
+ * @property {number} deadline
+ * @property {boolean} resent the one automatic resend is used up
+ * @property {(ack: Frame) => void} resolve
+ * @property {(error: ChatError) => void} reject
+ */
+
+/** @typedef {{frame: SentFrame, error: ChatError}} Failed a chat message */
+
+/**
+ * @typedef {object} StateDetail
+ * @property {number} [code] of the last close
+ * @property {string} [reason]
+ * @property {number} [retryIn] ms until the next attempt; absent during one
+ */
+
+/**
+ * The events and their listeners' arguments.
+ * @typedef {object} Events
+ * @property {[frame: Frame]} message once per saved message, own ones too, in seq order
+ * @property {[messageId: string, status: Status, error?: ChatError]} status of an own message
+ * @property {[frame: Frame]} typing
+ * @property {[frame: Frame, text: string]} chunk of an answer, and all its text so far
+ * @property {[frame: Frame]} receipt
+ * @property {[frame: Frame]} match
+ * @property {[frame: Frame]} aiStatus
+ * @property {[frame: Frame]} conversation
+ * @property {[state: State, detail: StateDetail]} state
+ * @property {[error: ChatError]} error
+ * @property {[frame: Frame]} system welcome, devices, shutdown, announcement
+ */
+
+/**
+ * What a session wants done.
+ * @typedef {{kind: 'open'} | {kind: 'drop'} | {kind: 'refresh'}
+ *   | {kind: 'send', frame: Frame}
+ *   | {kind: 'emit', name: keyof Events, args: any[]}
+ *   | {kind: 'settle', settle: () => void}
+ *   | {kind: 'keep', failed: Failed} | {kind: 'forget', id: string}
+ *   | {kind: 'fill', after: number}} Effect
+ */
+
+const CONNECT_TIMEOUT = 10_000;
+const PROBE_TIMEOUT = 5_000;
+// The server ends a typing indicator 4 s (its default) after the last sign of it.
+const TYPING_REPEAT = 2_500;
+const NORMAL = 1000;
+const GOING_AWAY = 1001;
+const BROKEN = 1006; // what a browser reports when there was no close frame
+const TRY_AGAIN_LATER = 1013;
+const TOKEN_EXPIRED = 4003;
+const FINAL_CODES = [NORMAL, 1002, 1007, 1008, 1009];
+// Perhaps it was saved: only the same id is safe to send again.
+const UNDECIDED = ['timeout', 'connection_lost', 'outcome_unknown'];
+const EVENT_OF = /** @type {Record<string, keyof Events>} */ ({
+  TYPING_INDICATOR: 'typing',
+  READ_RECEIPT: 'receipt',
+  NEW_MATCH: 'match',
+  AI_STATUS: 'aiStatus',
+  CONVERSATION_CREATED: 'conversation',
+});
+
+/** Why a message failed, or what else went wrong. */
+export class ChatError extends Error {
+  /**
+   * @param {string} code the protocol's, `timeout`, `connection_lost` or `not_found`
+   * @param {string} message
+   * @param {{retryable?: boolean, retryAfter?: number}} [more] seconds, where known
+   */
+  constructor(code, message, { retryable = false, retryAfter } = {}) {
+    super(message);
+    this.name = 'ChatError';
+    this.code = code;
+    this.retryable = retryable;
+    this.retryAfter = retryAfter;
+  }
+
+  /** @param {Frame} frame NACK or ERROR */
+  static of({ data, error }) {
+    return new ChatError(error?.code ?? 'internal_error', String(data ?? 'Something went wrong'), {
+      retryable: error?.retryable ?? false,
+      retryAfter: error?.retry_after,
+    });
+  }
+}
+
+/**
+ * Whether to reconnect after a close with this code.
+ * @param {number} code
+ */
+export function reconnectsAfter(code) {
+  return code >= 4000 ? code < 4500 : !FINAL_CODES.includes(code);
+}
+
+/**
+ * Exponential backoff with full jitter, in ms; after 1013 never less than 5 s.
+ * @param {number} attempt from 0
+ * @param {number} code of the last close
+ * @param {number} random 0 to 1
+ */
+export function backoff(attempt, code, random) {
+  const [least, first] = code === TRY_AGAIN_LATER ? [5_000, 10_000] : [0, 500];
+  return least + random * (Math.min(30_000, first * 2 ** attempt) - least);
+}
+
+/**
+ * In how many ms to ask for the next token: a little before this one runs out.
+ * @param {string | undefined} token a JWT
+ * @param {number} wallClock ms since 1970
+ */
+export function refreshDelay(token, wallClock) {
+  try {
+    const [, payload = ''] = (token ?? '').split('.');
+    const { exp } = JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/')));
+    const left = exp * 1000 - wallClock;
+    return Number.isFinite(left) ? Math.max(0, left - Math.min(30_000, left / 5)) : Infinity;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** What one device knows of one conversation; what is to be done is taken with `take()`. Times are in ms. */
+export class ChatSession {
+  /** @type {State} */
+  state = 'closed';
+  /** @type {Map<string, Pending>} by message_id, in the order of sending */
+  pending = new Map();
+  /** @type {Map<string, Failed>} by message_id */
+  failed = new Map();
+  /** The last seq passed on; null before the first welcome. @type {number | null} */
+  lastSeq = null;
+  /** After 4003. */
+  needsNewToken = false;
+
+  /** @type {string | undefined} */
+  #sessionId;
+  /** @type {string | undefined} */
+  #epoch;
+  #attempt = 0;
+  /** Seconds, from the shutdown announcement. @type {number | null} */
+  #reconnectAfter = null;
+  /** The newest seq at the welcome. */
+  #welcomeSeq = 0;
+  #aliveFor = Infinity;
+  #aliveBy = Infinity;
+  #welcomeBy = Infinity;
+  #probeBy = Infinity;
+  #retryAt = Infinity;
+  #refreshAt = Infinity;
+  #typing = false;
+  #typingAgainAt = 0;
+  /** Texts so far, by message_id. @type {Map<string, string>} */
+  #streams = new Map();
+  /** The end of the gap that is being read. @type {number | null} */
+  #gapEnd = null;
+  /** What came meanwhile. @type {Frame[]} */
+  #held = [];
+  /** @type {Effect[]} */
+  #effects = [];
+
+  /** @param {Omit<ChatOptions, 'url'> & {clientId: string, now?: () => number, random?: () => number}} options */
+  constructor({ userId, conversationId, clientId, ackTimeout = 10_000, maxAttempts = Infinity, now = monotonic, random = Math.random }) {
+    this.userId = userId;
+    this.conversationId = conversationId;
+    this.clientId = clientId;
+    this.ackTimeout = ackTimeout;
+    this.maxAttempts = maxAttempts;
+    this.now = now;
+    this.random = random;
+  }
+
+  take() {
+    return this.#effects.shift();
+  }
+
+  /** When `tick` is due. */
+  get deadline() {
+    let first = Math.min(this.#aliveBy, this.#welcomeBy, this.#probeBy, this.#retryAt, this.#refreshAt);
+    for (const { deadline } of this.pending.values()) first = Math.min(first, deadline);
+    return first;
+  }
+
+  /** Of the next connection. */
+  get path() {
+    const query = new URLSearchParams({ conversation_id: this.conversationId, client_id: this.clientId });
+    if (this.#sessionId) query.set('session_id', this.#sessionId);
+    if (this.lastSeq !== null) query.set('last_seq', String(this.lastSeq));
+    if (this.#epoch) query.set('epoch', this.#epoch);
+    return `/ws/${encodeURIComponent(this.userId)}?${query}`;
+  }
+
+  /** Connects, or makes the next attempt now. */
+  connect() {
+    if (this.state === 'open' || this.#welcomeBy !== Infinity) return;
+    if (this.state === 'closed') {
+      this.#attempt = 0;
+      for (const [id, { error }] of this.failed) this.#emit('status', id, 'failed', error);
+    }
+    this.#open();
+  }
+
+  /** @param {string} [reason] */
+  disconnect(reason = 'Disconnected') {
+    if (this.state === 'closed') return;
+    this.#do({ kind: 'drop' });
+    this.end(NORMAL, reason);
+  }
+
+  /** Over for good, until `connect`. @param {number} code @param {string} reason */
+  end(code, reason) {
+    this.#forgetConnection();
+    for (const entry of this.pending.values()) this.#fail(entry, connectionLost(reason || 'The connection is closed'));
+    this.#setState('closed', { code, reason });
+  }
+
+  /** The socket closed, or did not open. @param {number} code @param {string} reason */
+  lost(code, reason) {
+    if (this.state === 'closed') return;
+    if (!reconnectsAfter(code) || this.#attempt >= this.maxAttempts) return this.end(code, reason);
+    const delay = this.#delay(code);
+    this.#forgetConnection();
+    this.needsNewToken ||= code === TOKEN_EXPIRED;
+    this.#attempt += 1;
+    this.#retryAt = this.now() + delay;
+    this.#setState('reconnecting', { code, reason, retryIn: delay });
+  }
+
+  tick() {
+    const now = this.now();
+    if (this.#retryAt <= now) this.#open();
+    if (this.#welcomeBy <= now) this.#abandon('The server does not answer');
+    if (this.#aliveBy <= now || this.#probeBy <= now) this.#abandon('The connection went silent');
+    if (this.#refreshAt <= now) {
+      this.#refreshAt = Infinity;
+      this.#do({ kind: 'refresh' });
+    }
+    for (const entry of this.pending.values()) if (entry.deadline <= now) this.#timedOut(entry);
+  }
+
+  /** Something changed: makes sure of the connection at once. */
+  resume() {
+    if (this.state === 'reconnecting') this.connect();
+    if (this.state !== 'open' || this.#probeBy !== Infinity) return;
+    this.#probeBy = this.now() + PROBE_TIMEOUT;
+    this.#send({ type: 'PING' });
+  }
+
+  /** @param {number} at */
+  refreshTokenAt(at) {
+    this.#refreshAt = at;
+  }
+
+  /**
+   * Sends a frame as soon as there is a connection.
+   * @param {SentFrame} frame
+   * @param {Pick<Pending, 'resolve' | 'reject'>} handles
+   */
+  submit(frame, handles) {
+    const entry = { ...handles, frame, deadline: this.now() + this.ackTimeout, resent: false };
+    this.pending.set(frame.message_id, entry);
+    if (frame.type === 'CHAT_MESSAGE') {
+      this.#typing = false; // the message itself ends it
+      // Kept from the start: the page may be closed before the answer.
+      this.#do({ kind: 'keep', failed: { frame, error: connectionLost('The page was closed before it was delivered') } });
+      this.#emit('status', frame.message_id, 'sending');
+    }
+    if (this.state === 'closed') this.#fail(entry, connectionLost('Not connected'));
+    else this.#transmit(entry);
+  }
+
+  /**
+   * Takes a failed message out, to be sent again.
+   * @param {string} id
+   * @param {string} newId if it needs one
+   */
+  takeFailed(id, newId) {
+    const failed = this.failed.get(id);
+    if (!failed) return undefined;
+    this.discard(id);
+    return { ...failed.frame, message_id: UNDECIDED.includes(failed.error.code) ? id : newId };
+  }
+
+  /** Gives a failed message up. @param {string} id */
+  discard(id) {
+    if (this.failed.delete(id)) this.#do({ kind: 'forget', id });
+  }
+
+  /** @param {boolean} on */
+  typing(on) {
+    if (this.state !== 'open') return;
+    if (on === this.#typing && (!on || this.now() < this.#typingAgainAt)) return;
+    this.#typing = on;
+    this.#typingAgainAt = this.now() + TYPING_REPEAT;
+    this.#send({ type: 'TYPING_INDICATOR', data: { is_typing: on } });
+  }
+
+  /** @param {Frame} frame */
+  received(frame) {
+    this.#aliveBy = this.now() + this.#aliveFor;
+    this.#probeBy = Infinity;
+    switch (frame.type) {
+      case 'SYSTEM': return this.#system(frame);
+      case 'CHAT_MESSAGE':
+      case 'AI_RESPONSE': return this.#saved(frame);
+      case 'AI_RESPONSE_CHUNK': return this.#chunk(frame);
+      case 'ACK': return this.#acked(frame);
+      case 'NACK': return this.#nacked(frame);
+      case 'PING': return this.#send({ type: 'PONG', message_id: frame.message_id, data: frame.data });
+      case 'ERROR': return this.#emit('error', ChatError.of(frame));
+    }
+    const name = EVENT_OF[frame.type];
+    if (name) this.#emit(name, frame);
+  }
+
+  /** @param {Frame} frame */
+  #acked(frame) {
+    const id = frame.message_id ?? '';
+    const entry = this.pending.get(id);
+    if (entry) {
+      this.pending.delete(id);
+      this.#do({ kind: 'settle', settle: () => entry.resolve(frame) });
+      if (entry.frame.type === 'CHAT_MESSAGE') this.#delivered(id);
+    } else if (this.failed.delete(id)) this.#delivered(id);
+    if (entry && this.#missedOwn(frame)) this.#abandon('A message went missing');
+  }
+
+  /** @param {Frame} frame */
+  #nacked(frame) {
+    const entry = this.pending.get(frame.message_id ?? '');
+    if (entry) this.#fail(entry, ChatError.of(frame));
+  }
+
+  /** A saved message cannot have failed. @param {Frame} frame */
+  seen({ message_id: id = '' }) {
+    if (this.failed.delete(id)) this.#delivered(id);
+  }
+
+  /** A page of the gap; an empty one ends it. @param {Frame[]} frames */
+  filled(frames) {
+    for (const frame of frames) if ((frame.seq ?? 0) > (this.lastSeq ?? 0)) this.#pass(frame);
+    if (this.#gapEnd === null) return;
+    if (frames.length && (this.lastSeq ?? 0) < this.#gapEnd) this.#do({ kind: 'fill', after: this.lastSeq ?? 0 });
+    else this.#endGap(this.#gapEnd);
+  }
+
+  /** Gives the connection up for the next. @param {string} reason */
+  #abandon(reason) {
+    this.#do({ kind: 'drop' });
+    this.lost(BROKEN, reason);
+  }
+
+  #open() {
+    this.#retryAt = Infinity;
+    this.#welcomeBy = this.now() + CONNECT_TIMEOUT;
+    this.#setState(this.state === 'closed' ? 'connecting' : this.state, {});
+    this.#do({ kind: 'open' });
+  }
+
+  /** @param {number} code */
+  #delay(code) {
+    const random = this.random();
+    if (code === GOING_AWAY && this.#reconnectAfter !== null) return this.#reconnectAfter * 1000 + random * 500;
+    return backoff(this.#attempt, code, random);
+  }
+
+  #forgetConnection() {
+    this.#aliveBy = this.#welcomeBy = this.#probeBy = this.#retryAt = this.#refreshAt = Infinity;
+    this.#aliveFor = Infinity;
+    this.#reconnectAfter = null;
+    this.#typing = false;
+    this.#streams.clear();
+    this.#held = [];
+    this.#gapEnd = null;
+  }
+
+  /** @param {Frame} frame */
+  #system(frame) {
+    if (frame.data?.event === 'connected') return this.#welcomed(frame);
+    if (frame.data?.event === 'shutdown') this.#reconnectAfter = frame.data.reconnect_after ?? null;
+    this.#emit('system', frame);
+  }
+
+  /** @param {Frame} frame */
+  #welcomed(frame) {
+    const { client_id = this.clientId, session_id, epoch, last_seq = 0, gap, heartbeat_timeout } = frame.data;
+    const replaced = this.lastSeq !== null && (epoch !== this.#epoch || last_seq < this.lastSeq);
+    this.lastSeq = replaced ? 0 : (this.lastSeq ?? last_seq);
+    this.clientId = client_id;
+    this.#sessionId = session_id;
+    this.#epoch = epoch;
+    this.#welcomeSeq = last_seq;
+    this.needsNewToken = false;
+    this.#welcomeBy = Infinity;
+    this.#aliveFor = heartbeat_timeout * 1000 || Infinity;
+    this.#aliveBy = this.now() + this.#aliveFor;
+    this.#setState('open', {});
+    this.#emit('system', frame);
+    if (gap) {
+      this.#gapEnd = gap.to;
+      this.#do({ kind: 'fill', after: gap.from - 1 });
+    } else this.#attempt = 0;
+    for (const entry of this.pending.values()) this.#transmit(entry);
+  }
+
+  /** A saved message, live or replayed. @param {Frame} frame */
+  #saved(frame) {
+    const seq = frame.seq ?? 0;
+    if (this.#gapEnd !== null) this.#held.push(frame);
+    else if (seq > (this.lastSeq ?? 0) + 1) this.#abandon('A message went missing');
+    else if (seq > (this.lastSeq ?? 0)) this.#pass(frame);
+  }
+
+  /** @param {Frame} frame the next in seq order */
+  #pass(frame) {
+    this.lastSeq = frame.seq ?? 0;
+    this.#streams.delete(frame.message_id ?? '');
+    this.seen(frame);
+    this.#emit('message', frame);
+  }
+
+  /** @param {number} end the gap's last seq */
+  #endGap(end) {
+    const held = this.#held;
+    this.#held = [];
+    this.#gapEnd = null;
+    this.#attempt = 0;
+    this.lastSeq = Math.max(this.lastSeq ?? 0, end);
+    for (const frame of held) this.#saved(frame);
+  }
+
+  /**
+   * An own message's broadcast comes before its ACK, or was lost on the way; but this says nothing of
+   * duplicates, nor during a replay or a gap.
+   * @param {Frame} ack
+   */
+  #missedOwn({ seq = 0, duplicate }) {
+    const lastSeq = this.lastSeq ?? 0;
+    return this.state === 'open' && !duplicate && this.#gapEnd === null && lastSeq >= this.#welcomeSeq && seq > lastSeq;
+  }
+
+  /** @param {Frame} frame */
+  #chunk(frame) {
+    const { text = '', index, aborted } = frame.data ?? {};
+    const id = frame.message_id ?? '';
+    // The first chunk on a connection holds all the text so far, whatever its index.
+    const whole = index === 0 ? text : (this.#streams.get(id) ?? '') + text;
+    if (aborted) this.#streams.delete(id);
+    else this.#streams.set(id, whole);
+    this.#emit('chunk', frame, whole);
+  }
+
+  /** @param {Pending} entry */
+  #timedOut(entry) {
+    if (entry.resent) return this.#fail(entry, new ChatError('timeout', 'The server does not answer', { retryable: true }));
+    entry.resent = true;
+    entry.deadline = this.now() + this.ackTimeout;
+    this.#transmit(entry);
+  }
+
+  /** @param {Pending} entry */
+  #transmit(entry) {
+    if (this.state === 'open') this.#send(entry.frame);
+  }
+
+  /** @param {Pending} entry @param {ChatError} error */
+  #fail(entry, error) {
+    const { frame } = entry;
+    this.pending.delete(frame.message_id);
+    this.#do({ kind: 'settle', settle: () => entry.reject(error) });
+    if (frame.type !== 'CHAT_MESSAGE') return;
+    this.failed.set(frame.message_id, { frame, error });
+    this.#do({ kind: 'keep', failed: { frame, error } });
+    this.#emit('status', frame.message_id, 'failed', error);
+  }
+
+  /** @param {string} id */
+  #delivered(id) {
+    this.#do({ kind: 'forget', id });
+    this.#emit('status', id, 'delivered');
+  }
+
+  /** @param {State} state @param {StateDetail} detail */
+  #setState(state, detail) {
+    this.state = state;
+    this.#emit('state', state, detail);
+  }
+
+  /** @param {Frame} frame */
+  #send(frame) {
+    this.#do({ kind: 'send', frame });
+  }
+
+  /**
+   * @template {keyof Events} K
+   * @param {K} name
+   * @param {Events[K]} args
+   */
+  #emit(name, ...args) {
+    this.#do({ kind: 'emit', name, args });
+  }
+
+  /** @param {Effect} effect */
+  #do(effect) {
+    this.#effects.push(effect);
+  }
+}
+
+/** @param {string} reason */
+function connectionLost(reason) {
+  return new ChatError('connection_lost', reason, { retryable: true });
+}
+
+/** @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} FailedStorage */
+
+/** Failed messages of one conversation, in a storage that may be absent, full or forbidden. */
+class FailedMessages {
+  /** @param {FailedStorage | undefined} storage @param {string} userId @param {string} conversationId */
+  constructor(storage, userId, conversationId) {
+    this.storage = storage;
+    this.key = `chat/failed/${userId}/${conversationId}`;
+  }
+
+  /** @returns {Failed[]} */
+  load() {
+    try {
+      const kept = JSON.parse(this.storage?.getItem(this.key) ?? '[]');
+      return kept.map((/** @type {any} */ { frame, error }) => ({
+        frame,
+        error: new ChatError(error.code, error.message, error),
+      }));
+    } catch {
+      return [];
+    }
+  }
+
+  /** @param {Failed} failed */
+  keep(failed) {
+    this.#replace(failed.frame.message_id, [failed]);
+  }
+
+  /** @param {string} id */
+  forget(id) {
+    this.#replace(id, []);
+  }
+
+  /** Reads anew each time: other tabs write here too. @param {string} id @param {Failed[]} by */
+  #replace(id, by) {
+    const others = this.load().filter(({ frame }) => frame.message_id !== id);
+    const list = [...others, ...by].map(({ frame, error }) => ({ frame, error: { ...error, message: error.message } }));
+    try {
+      if (list.length) this.storage?.setItem(this.key, JSON.stringify(list));
+      else this.storage?.removeItem(this.key);
+    } catch {
+      // not there after a reload, and nothing worse
+    }
+  }
+}
+
+/** @returns {FailedStorage | undefined} */
+function defaultStorage() {
+  try {
+    return typeof document === 'undefined' ? undefined : localStorage;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @typedef {new (url: string, protocols?: string[]) => WebSocket} SocketClass */
+
+/**
+ * @typedef {object} ChatOptions
+ * @property {string} url the server's origin
+ * @property {string} userId
+ * @property {string} conversationId
+ * @property {string} [clientId] the device: keep it across reloads
+ * @property {() => string | Promise<string>} [getToken] a JWT; called for every connection and before it runs out
+ * @property {number} [ackTimeout] ms
+ * @property {number} [maxAttempts] failed attempts in a row before giving up
+ * @property {FailedStorage} [storage] of failed messages; in a browser localStorage
+ * @property {any} [WebSocket] a class, where there is no global one
+ */
+
+/** One conversation at a time; see `Events` for what it tells. */
+export class ChatManager {
+  #options;
+  #Socket;
+  #session;
+  #failedMessages;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** Of one connection. */
+  #life = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {string | undefined} */
+  #token;
+  /** Not told yet. @type {Extract<Effect, {kind: 'emit'}>[]} */
+  #news = [];
+  #telling = false;
+  /** @type {Map<string, Set<Function>>} */
+  #listeners = new Map();
+  #watching = false;
+
+  /** @param {ChatOptions} options */
+  constructor(options) {
+    this.#Socket = /** @type {SocketClass} */ (options.WebSocket ?? globalThis.WebSocket);
+    if (!this.#Socket) throw new TypeError('No global WebSocket: pass a class as the option WebSocket');
+    this.#options = { ...options, clientId: options.clientId ?? newId(), storage: options.storage ?? defaultStorage() };
+    [this.#session, this.#failedMessages] = this.#begin(options.conversationId);
+  }
+
+  get state() {
+    return this.#session.state;
+  }
+
+  get userId() {
+    return this.#session.userId;
+  }
+
+  get conversationId() {
+    return this.#session.conversationId;
+  }
+
+  get clientId() {
+    return this.#session.clientId;
+  }
+
+  /** What waits for its answer, by message_id. */
+  get pendingMessages() {
+    return this.#session.pending;
+  }
+
+  /** Own messages that were not delivered, by message_id. */
+  get failedMessages() {
+    return this.#session.failed;
+  }
+
+  /** Connects; while a reconnection waits, makes the attempt now. */
+  connect() {
+    this.#watchPage(true);
+    this.#session.connect();
+    this.#run();
+  }
+
+  /** Stops every timer and rejects every promise. */
+  disconnect() {
+    this.#watchPage(false);
+    this.#session.disconnect();
+    this.#run();
+  }
+
+  /**
+   * Leaves this conversation for another. What was on its way has failed (`connection_lost`), until the
+   * conversation is opened again and it turns out to be saved.
+   * @param {string} conversationId
+   */
+  switchConversation(conversationId) {
+    this.#session.disconnect('Another conversation was opened');
+    this.#run();
+    [this.#session, this.#failedMessages] = this.#begin(conversationId);
+    this.connect();
+  }
+
+  /**
+   * @param {string} text
+   * @returns {Promise<Frame>} the ACK: saved, and on its way to every device; rejected with a `ChatError`
+   */
+  sendMessage(text) {
+    return this.sendWithAck({ type: 'CHAT_MESSAGE', data: wellFormed(text) });
+  }
+
+  /**
+   * Sends any frame.
+   * @param {Frame} frame
+   * @returns {Promise<Frame>}
+   */
+  sendWithAck(frame) {
+    const { conversationId: conversation_id } = this;
+    const sent = { message_id: newId(), conversation_id, timestamp: new Date().toISOString(), ...frame };
+    /** @type {Promise<Frame>} */
+    const answer = new Promise((resolve, reject) => this.#session.submit(sent, { resolve, reject }));
+    answer.catch(() => {}); // the status event tells it too: no unhandled rejection
+    this.#run();
+    return answer;
+  }
+
+  /**
+   * Sends a failed message again: with the same id if it may have been saved, else with a new one.
+   * @param {string} messageId
+   */
+  retry(messageId) {
+    const frame = this.#session.takeFailed(messageId, newId());
+    return frame ? this.sendWithAck(frame) : Promise.reject(new ChatError('not_found', 'No such failed message'));
+  }
+
+  /** Gives a failed message up. @param {string} messageId */
+  discard(messageId) {
+    this.#session.discard(messageId);
+    this.#run();
+  }
+
+  /** To be called on every key stroke, with false when it stops. @param {boolean} isTyping */
+  setTyping(isTyping) {
+    this.#session.typing(isTyping);
+    this.#run();
+  }
+
+  /** All up to this message is read. @param {string} messageId */
+  markRead(messageId) {
+    return this.sendWithAck({ type: 'READ_RECEIPT', data: { message_id: messageId } });
+  }
+
+  /** Stops an answer that is being written. @param {string} messageId of its chunks */
+  cancelResponse(messageId) {
+    return this.sendWithAck({ type: 'CANCEL_RESPONSE', data: { message_id: messageId } });
+  }
+
+  /** Asks `getToken` for a new token and gives it to the open connection. */
+  async refreshToken() {
+    const { getToken } = this.#options;
+    const session = this.#session;
+    try {
+      const token = await getToken?.();
+      if (!token || token === this.#token || session !== this.#session || session.state !== 'open') return;
+      await this.sendWithAck({ type: 'AUTH_REFRESH', data: { token } });
+      this.#useToken(token);
+    } catch (error) {
+      this.#emit('error', [error instanceof ChatError ? error : connectionLost(`No new token: ${error}`)]);
+    }
+  }
+
+  /**
+   * Saved messages, ascending: the newest, or those next to a seq.
+   * @param {{beforeSeq?: number, afterSeq?: number, limit?: number, signal?: AbortSignal}} [page]
+   * @returns {Promise<{items: Frame[], has_more: boolean}>}
+   */
+  async history({ beforeSeq, afterSeq, limit = 50, signal } = {}) {
+    const session = this.#session;
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (beforeSeq !== undefined) query.set('before_seq', String(beforeSeq));
+    if (afterSeq !== undefined) query.set('after_seq', String(afterSeq));
+    const page = await this.#get(`/api/conversations/${encodeURIComponent(this.conversationId)}/messages?${query}`, signal);
+    for (const frame of page.items) session.seen(frame);
+    this.#run();
+    return page;
+  }
+
+  /**
+   * The user's conversations, each with its `ai`, `last_message` and `unread`.
+   * @returns {Promise<any[]>}
+   */
+  async conversations() {
+    return (await this.#get(`/api/conversations?${new URLSearchParams({ user_id: this.userId })}`)).items;
+  }
+
+  /**
+   * @template {keyof Events} K
+   * @param {K} name
+   * @param {(...args: Events[K]) => void} fn
+   * @returns {() => void} removes it
+   */
+  on(name, fn) {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(fn));
+    return () => void listeners.delete(fn);
+  }
+
+  /** Settles the promise of a message. @param {Frame} frame an ACK */
+  handleACK(frame) {
+    this.#take({ ...frame, type: 'ACK' });
+  }
+
+  /** Rejects the promise of a message. @param {Frame} frame a NACK */
+  handleNACK(frame) {
+    this.#take({ ...frame, type: 'NACK' });
+  }
+
+  /**
+   * @param {string} conversationId
+   * @returns {[ChatSession, FailedMessages]}
+   */
+  #begin(conversationId) {
+    const { userId, clientId, storage } = this.#options;
+    const session = new ChatSession({ ...this.#options, conversationId, clientId: this.#session?.clientId ?? clientId });
+    const kept = new FailedMessages(storage, userId, conversationId);
+    for (const failed of kept.load()) session.failed.set(failed.frame.message_id, failed);
+    return [session, kept];
+  }
+
+  /** Does what the session wants done. Listeners come last, so that they find everything done. */
+  #run() {
+    for (let effect; (effect = this.#session.take()); ) {
+      if (effect.kind === 'emit') this.#news.push(effect);
+      else this.#perform(effect);
+    }
+    clearTimeout(this.#timer);
+    // setTimeout takes no more than 31 bits.
+    const wait = Math.min(this.#session.deadline - monotonic(), 2 ** 31 - 1);
+    if (this.#session.deadline !== Infinity) this.#timer = setTimeout(() => this.#tick(), Math.max(0, wait));
+    this.#tell();
+  }
+
+  /** In order, also when a listener causes more. */
+  #tell() {
+    if (this.#telling) return;
+    this.#telling = true;
+    for (let event; (event = this.#news.shift()); ) this.#emit(event.name, event.args);
+    this.#telling = false;
+  }
+
+  #tick() {
+    this.#session.tick();
+    this.#run();
+  }
+
+  /** @param {Exclude<Effect, {kind: 'emit'}>} effect */
+  #perform(effect) {
+    switch (effect.kind) {
+      case 'open': return this.#open();
+      case 'drop': return this.#drop();
+      case 'send': return this.#socket?.send(JSON.stringify(effect.frame));
+      case 'settle': return effect.settle();
+      case 'keep': return this.#failedMessages.keep(effect.failed);
+      case 'forget': return this.#failedMessages.forget(effect.id);
+      case 'fill': return void this.#fill(effect.after);
+      case 'refresh': return void this.refreshToken();
+    }
+  }
+
+  #open() {
+    this.#drop();
+    const { getToken } = this.#options;
+    if (getToken) void this.#openWithToken(getToken, this.#life.signal);
+    else this.#openSocket();
+  }
+
+  /** @param {() => string | Promise<string>} getToken @param {AbortSignal} signal */
+  async #openWithToken(getToken, signal) {
+    try {
+      const token = await getToken();
+      if (signal.aborted) return;
+      if (this.#session.needsNewToken && token === this.#token) this.#session.end(TOKEN_EXPIRED, 'The token has expired');
+      else this.#openSocket(token);
+    } catch (error) {
+      if (!signal.aborted) this.#session.lost(BROKEN, `No token: ${error}`);
+    }
+    this.#run();
+  }
+
+  /** @param {string} [token] */
+  #openSocket(token) {
+    const url = this.#options.url.replace(/^http/, 'ws').replace(/\/$/, '') + this.#session.path;
+    const protocols = token ? ['chat.v1', `bearer.${token}`] : [];
+    const socket = (this.#socket = new this.#Socket(url, protocols));
+    this.#token = token;
+    socket.onmessage = ({ data }) => this.#received(data);
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    // Node's WebSocket says no more than this when it is refused; a close that follows has nothing to add.
+    socket.onerror = () => this.#lost(BROKEN, '');
+  }
+
+  #drop() {
+    this.#life.abort();
+    this.#life = new AbortController();
+    const socket = this.#socket;
+    if (!socket) return;
+    this.#socket = null;
+    socket.onmessage = socket.onclose = null;
+    socket.onerror = () => {}; // the ws package throws an error nobody listens to
+    socket.close(NORMAL);
+  }
+
+  /** @param {number} code @param {string} reason */
+  #lost(code, reason) {
+    this.#drop();
+    this.#session.lost(code, reason);
+    this.#run();
+  }
+
+  /** @param {string} text */
+  #received(text) {
+    const frame = JSON.parse(text);
+    if (frame.type === 'ACK') return this.handleACK(frame);
+    if (frame.type === 'NACK') return this.handleNACK(frame);
+    this.#take(frame);
+    if (frame.data?.event === 'connected' && this.#token) this.#useToken(this.#token);
+  }
+
+  /** @param {Frame} frame */
+  #take(frame) {
+    this.#session.received(frame);
+    this.#run();
+  }
+
+  /** @param {string} token of the open connection */
+  #useToken(token) {
+    this.#token = token;
+    this.#session.refreshTokenAt(monotonic() + refreshDelay(token, Date.now()));
+    this.#run();
+  }
+
+  /** Reads one page of a gap. @param {number} afterSeq */
+  async #fill(afterSeq) {
+    const { signal } = this.#life;
+    try {
+      const { items } = await this.history({ afterSeq, limit: 200, signal });
+      if (!signal.aborted) this.#session.filled(items);
+    } catch (error) {
+      if (signal.aborted) return;
+      // What will not get better is left out; for the rest the next connection tries again.
+      if (!(error instanceof ChatError) || error.retryable) return this.#lost(BROKEN, 'The history cannot be read');
+      this.#emit('error', [error]);
+      this.#session.filled([]);
+    }
+    this.#run();
+  }
+
+  /**
+   * @param {string} path
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<any>}
+   */
+  async #get(path, signal) {
+    const token = this.#token ?? (await this.#options.getToken?.());
+    const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
+    const url = this.#options.url.replace(/^ws/, 'http').replace(/\/$/, '') + path;
+    const response = await fetch(url, { headers, signal });
+    const body = await response.json();
+    if (!response.ok) throw ChatError.of(body);
+    return body;
+  }
+
+  /** @param {keyof Events} name @param {any[]} args */
+  #emit(name, args) {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        listener(...args);
+      } catch (error) {
+        setTimeout(() => { throw error; }); // told as any fault, and no other listener's trouble
+      }
+    }
+  }
+
+  #resume = () => {
+    if (document.visibilityState === 'hidden') return;
+    this.#session.resume();
+    this.#run();
+  };
+
+  /** @param {boolean} on */
+  #watchPage(on) {
+    if (typeof document === 'undefined' || on === this.#watching) return;
+    this.#watching = on;
+    const change = on ? 'addEventListener' : 'removeEventListener';
+    document[change]('visibilitychange', this.#resume);
+    for (const name of ['pageshow', 'online', 'offline']) globalThis[change](name, this.#resume);
+  }
+}
+
+/** A UUID; crypto.randomUUID is not there over plain http. */
+function newId() {
+  return '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, (c) =>
+    (+c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (+c / 4)))).toString(16),
+  );
+}
+
+function monotonic() {
+  return performance.now();
+}
+
+/** The server refuses a frame with a lone surrogate. @param {string} text */
+function wellFormed(text) {
+  return text.replace(/\p{Surrogate}/gu, '\uFFFD');
+}

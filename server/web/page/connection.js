@@ -1,0 +1,75 @@
+/** The banner that says when there is no connection, why, and what can be done about it. */
+
+import { el, icon } from './dom.js';
+
+/** @typedef {import('../chat-client.js').State} State */
+/** @typedef {import('../chat-client.js').StateDetail} StateDetail */
+
+const REPLACED = 4500;
+const REFUSED = 1008;
+const TOKEN_EXPIRED = 4003;
+
+export class ConnectionBanner {
+  #banner;
+  #connect;
+  #hasToken;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #countdown;
+
+  /**
+   * @param {HTMLElement} banner
+   * @param {() => void} connect
+   * @param {() => boolean} hasToken
+   */
+  constructor(banner, connect, hasToken) {
+    this.#banner = banner;
+    this.#connect = connect;
+    this.#hasToken = hasToken;
+  }
+
+  /** @param {State} state @param {StateDetail} detail */
+  show(state, detail) {
+    clearInterval(this.#countdown);
+    this.#banner.dataset.state = state === 'connecting' ? 'reconnecting' : state;
+    this.#banner.hidden = state === 'open';
+    if (state === 'connecting') this.#say('Connecting…');
+    if (state === 'reconnecting') this.#reconnecting(detail);
+    if (state === 'closed') this.#closed(detail);
+  }
+
+  /** @param {StateDetail} detail */
+  #reconnecting({ retryIn }) {
+    if (retryIn === undefined) return this.#say('Connection lost. Connecting again…');
+    const at = performance.now() + retryIn;
+    const seconds = el('span', { class: 'countdown', 'aria-hidden': 'true' });
+    const count = () => (seconds.textContent = ` Next attempt in ${Math.max(0, Math.ceil((at - performance.now()) / 1000))} s.`);
+    count();
+    this.#countdown = setInterval(count, 250);
+    this.#say('Connection lost.', seconds, this.#button('Try now'));
+  }
+
+  /** @param {StateDetail} detail */
+  #closed({ code, reason }) {
+    if (code === REPLACED) return this.#say('This chat is open in another tab.', this.#button('Use here'));
+    this.#say(this.#explanation(code, reason), this.#button('Connect'));
+  }
+
+  /** @param {number} [code] @param {string} [reason] */
+  #explanation(code, reason) {
+    const why = reason ? `${reason.replace(/\.$/, '')}.` : 'The connection is closed.';
+    if (code === TOKEN_EXPIRED) return `${why} Open this page with a new #token=… at the end of its address.`;
+    if (code !== REFUSED || this.#hasToken() || !/token|auth/i.test(why)) return why;
+    return `${why} This server asks for a sign-in: open this page with #token=… at the end of its address.`;
+  }
+
+  /** @param {string} label */
+  #button(label) {
+    return el('button', { class: 'plain small', type: 'button', onclick: () => this.#connect() }, label);
+  }
+
+  /** The text is told by a screen reader; the countdown is not, each second. @param {string} text @param {Node[]} more */
+  #say(text, ...more) {
+    const sentence = el('p', {}, el('span', { role: 'status' }, text), ...more.filter((node) => node instanceof HTMLSpanElement));
+    this.#banner.replaceChildren(icon('info'), sentence, ...more.filter((node) => node instanceof HTMLButtonElement));
+  }
+}

@@ -1,0 +1,89 @@
+/** Older messages, loaded as a person scrolls up, and what stands above the first one. */
+
+import { el, paintAvatar } from './dom.js';
+
+const PAGE = 50;
+const OPENERS = ['Hi, how are you?', 'Tell me about your day', 'What makes you laugh?'];
+
+/** @typedef {import('../chat-client.js').Frame} Frame */
+
+export class Older {
+  #top;
+  #load;
+  #write;
+  /** The lowest seq that is shown; null before the first page. @type {number | null} */
+  #before = null;
+  #more = false;
+  #loading = false;
+  /** Which conversation this is about: what is still under way for another is dropped. */
+  #visit = 0;
+  /** @type {{id: string, name: string}} */
+  ai = { id: 'ai', name: 'AI' };
+
+  /**
+   * @param {HTMLElement} top
+   * @param {HTMLElement} scroller
+   * @param {(before: number, limit: number) => Promise<boolean>} load shows what is below a seq, and tells whether there is more
+   * @param {(text: string) => void} write suggests a first message
+   */
+  constructor(top, scroller, load, write) {
+    this.#top = top;
+    this.#load = load;
+    this.#write = write;
+    new IntersectionObserver(([entry]) => entry?.isIntersecting && this.next(), { root: scroller, rootMargin: '600px 0px 0px' }).observe(top);
+  }
+
+  /** Another conversation, of which nothing is shown yet. */
+  reset() {
+    this.#visit += 1;
+    this.#before = null;
+    this.#more = false;
+    this.#loading = false;
+    this.#top.replaceChildren();
+  }
+
+  /** What is below this seq is to be shown. @param {number} before */
+  async from(before) {
+    this.#before = before;
+    this.#more = before > 1;
+    if (this.#more) await this.next();
+    else this.#beginning();
+  }
+
+  /** @param {number} seq is shown now */
+  shown(seq) {
+    this.#before = Math.min(this.#before ?? seq, seq);
+  }
+
+  async next() {
+    if (!this.#more || this.#loading || this.#before === null) return;
+    const visit = this.#visit;
+    this.#loading = true;
+    this.#top.replaceChildren(el('span', { class: 'spinner', role: 'status', 'aria-label': 'Loading earlier messages' }));
+    const more = await this.#load(this.#before, PAGE).catch(() => null);
+    if (visit !== this.#visit) return;
+    this.#loading = false;
+    if (more === null) return this.#failed();
+    this.#more = more;
+    this.#top.replaceChildren();
+    if (!more) this.#beginning();
+  }
+
+  #failed() {
+    this.#more = false;
+    const again = () => {
+      this.#more = true;
+      void this.next();
+    };
+    this.#top.replaceChildren(el('p', {}, 'Earlier messages could not be loaded.'), el('button', { class: 'plain small', type: 'button', onclick: again }, 'Try again'));
+  }
+
+  #beginning() {
+    const openers = OPENERS.map((text) => el('button', { type: 'button', onclick: () => this.#write(text) }, text));
+    this.#top.replaceChildren(
+      paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), this.ai),
+      el('p', { class: 'beginning' }, `This is the beginning of your chat with ${this.ai.name}.`),
+      el('div', { class: 'picks openers', role: 'group', 'aria-label': 'Ways to begin' }, ...openers),
+    );
+  }
+}

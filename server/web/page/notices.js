@@ -1,0 +1,64 @@
+/** What is told beside the conversation: toasts for faults, notices for news. */
+
+import { el, icon, paintAvatar } from './dom.js';
+
+const TOAST_FOR = 8_000;
+const MOST_TOASTS = 3;
+
+export class Notices {
+  #toasts;
+  #notices;
+
+  /** @param {HTMLElement} toasts @param {HTMLElement} notices */
+  constructor(toasts, notices) {
+    this.#toasts = toasts;
+    this.#notices = notices;
+  }
+
+  /** A fault; the same one twice is shown once. @param {string} text */
+  toast(text) {
+    for (const other of [...this.#toasts.children]) if (other.textContent === text) other.remove();
+    const toast = el('div', { class: 'toast', role: 'alert', 'data-testid': 'toast' }, icon('info'), el('span', {}, text));
+    toast.append(closeButton(toast));
+    this.#toasts.append(toast);
+    while (this.#toasts.children.length > MOST_TOASTS) this.#toasts.firstElementChild?.remove();
+    goAfter(toast, TOAST_FOR);
+  }
+
+  /** Something the server says to everybody. @param {string} text */
+  announcement(text) {
+    this.#notice('announcement', icon('info'), el('span', { class: 'notice-text' }, text));
+  }
+
+  /** @param {{id: string, name: string}} ai @param {() => void} open */
+  match(ai, open) {
+    const notice = this.#notice(
+      'match',
+      paintAvatar(el('span', { class: 'avatar', 'aria-hidden': 'true' }), ai),
+      el('span', { class: 'notice-text' }, el('strong', {}, 'A new match'), el('span', {}, `${ai.name} would like to talk to you.`)),
+    );
+    const go = () => {
+      notice.remove();
+      open();
+    };
+    notice.insertBefore(el('button', { class: 'primary small', type: 'button', onclick: go }, 'Say hello'), notice.lastElementChild);
+  }
+
+  /** @param {string} testid @param {Node[]} children */
+  #notice(testid, ...children) {
+    const notice = el('div', { class: 'notice', role: 'status', 'data-testid': testid }, ...children);
+    notice.append(closeButton(notice));
+    this.#notices.append(notice);
+    return notice;
+  }
+}
+
+/** @param {HTMLElement} owner */
+function closeButton(owner) {
+  return el('button', { class: 'close', type: 'button', 'aria-label': 'Dismiss', onclick: () => owner.remove() }, icon('cross'));
+}
+
+/** Removes the element after a while in which nobody points at it or has the focus in it. @param {HTMLElement} element @param {number} ms */
+function goAfter(element, ms) {
+  setTimeout(() => (element.matches(':hover, :focus-within') ? goAfter(element, ms) : element.remove()), ms);
+}

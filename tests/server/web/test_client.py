@@ -1,0 +1,35 @@
+"""The JavaScript client's own tests, its types and its declarations, by Node."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+CLIENT = ROOT / "server/web/chat-client.js"
+DECLARATIONS = CLIENT.with_suffix(".d.ts")
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (ROOT / "node_modules/ws").exists(),
+    reason="no Node 20 or its packages: install Node, then `npm ci`",
+)
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_client_does_what_its_own_tests_say() -> None:
+    run("node", "--test", "tests/server/web/client/")
+
+
+def test_the_types_of_client_and_page_hold() -> None:
+    run("node_modules/.bin/tsc", "-p", "tsconfig.json")
+
+
+def test_the_declarations_are_those_of_the_client(tmp_path: Path) -> None:
+    run("node_modules/.bin/tsc", "-p", "tsconfig.declare.json", "--outDir", str(tmp_path))
+    assert next(tmp_path.rglob("chat-client.d.ts")).read_text() == DECLARATIONS.read_text()
