@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -24,6 +25,34 @@ def print_json(document: Any) -> None:
 def print_json_line(item: Any) -> None:
     """One object of a stream, on its own line and at once."""
     print(json.dumps(item), flush=True)
+
+
+def print_done(answer: Any, sentence: str, as_json: bool) -> None:
+    """What came of a command that does something: the server's answer as JSON, or a sentence."""
+    if as_json:
+        print_json(answer)
+    else:
+        print_lines(sentence)
+
+
+def print_lines(*lines: str) -> None:
+    for line in lines:
+        print(printable(line))
+
+
+def warn(line: str) -> None:
+    """Something to know that is no result: a line on standard error."""
+    print(f"chatctl: {printable(line)}", file=sys.stderr)
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def local_time(timestamp: str) -> str:
+    """An RFC 3339 stamp in the time zone of whoever looks at it."""
+    return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def console() -> Console:

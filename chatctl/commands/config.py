@@ -1,7 +1,6 @@
 """chatctl config show, check, init"""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 from chatctl.config_file import config_toml
 from chatctl.failure import CommandError
 from chatctl.options import Config, Json, command_app, examples
-from chatctl.output import print_json, print_table
+from chatctl.output import print_json, print_table, warn
 from chatctl.settings import settings_of
 from server.settings import Settings, keys, masked, shown, warnings
 
@@ -42,7 +41,7 @@ def check(
     """Check the configuration: a line for each fault, and exit code 2 when there is one."""
     settings = settings_of(config, insecure=insecure)
     for line in warnings(settings):
-        print(f"chatctl: warning: {line}", file=sys.stderr)
+        warn(f"warning: {line}")
     print("The configuration is valid.")
 
 

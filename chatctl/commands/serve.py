@@ -1,13 +1,13 @@
 """chatctl serve"""
 
-import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from chatctl.options import Config, command_app, examples
+from chatctl.output import warn
 from chatctl.settings import settings_of
+from server.main import serve
 from server.settings import warnings
 
 app = command_app()
@@ -53,5 +53,5 @@ def command(
     given = {key: value for key, value in options.items() if value is not None}
     settings = settings_of(config, given, insecure=insecure)
     for line in warnings(settings):
-        print(f"chatctl: warning: {line}", file=sys.stderr)
-    raise typer.Exit(import_module("server.main").serve(settings))
+        warn(f"warning: {line}")
+    raise typer.Exit(serve(settings))

@@ -1,7 +1,7 @@
 """A tiny real HTTP server that answers like rest.md says, with what the test put in."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -19,22 +19,27 @@ class Request(NamedTuple):
     key: str | None
 
 
+Answer = tuple[int, Any]
+
+
 class RestServer:
-    """`answers["POST /api/typing"] = (200, {...})`; what is not there is 404. `requests` is what came."""
+    """`answers["POST /api/typing"] = (200, {...})`, or a function in `replies`; what is in neither is 404."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, Any]] = {}
+        self.answers: dict[str, Answer] = {}
+        self.replies: dict[str, Callable[[Request], Answer]] = {}
         self.requests: list[Request] = []
         self.url = ""
 
     def refuse(self, route: str, status: int, text: str, code: str) -> None:
         self.answers[route] = (status, _nack(text, code))
 
-    def answer(self, request: Request) -> tuple[int, Any]:
+    def answer(self, request: Request) -> Answer:
         self.requests.append(request)
-        return self.answers.get(
-            f"{request.method} {request.path}", (404, _nack("There is no such thing", "not_found"))
-        )
+        route = f"{request.method} {request.path}"
+        if reply := self.replies.get(route):
+            return reply(request)
+        return self.answers.get(route, (404, _nack("There is no such thing", "not_found")))
 
 
 def _nack(text: str, code: str) -> dict[str, Any]:

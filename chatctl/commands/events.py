@@ -1,0 +1,67 @@
+"""chatctl events"""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from chatctl.api import Api, UnreachableError
+from chatctl.options import DEFAULT_URL, ApiKey, Url, command_app, examples
+from chatctl.output import print_json_line, warn
+
+# The server's maximum: what happened between two polls is not missed unless it was more.
+ASKED_FOR = 1000
+POLL_SECONDS = 1.0
+Event = dict[str, Any]
+
+app = command_app()
+
+
+@app.command(
+    epilog=examples(
+        "chatctl events",
+        "chatctl events --follow | jq -c 'select(.code == 4002)'",
+    )
+)
+def command(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that happen.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=ASKED_FOR, help="Past events to begin with.")] = 20,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+) -> None:
+    """Print connects and disconnects as JSON lines.
+
+    Reconnects and replacements too, the oldest first. With --follow a server that goes
+    away is waited for; Ctrl-C ends it.
+    """
+    with Api(url, api_key) as api:
+        seen = _newest_first(api, limit)
+        _print(seen)
+        while follow:
+            time.sleep(POLL_SECONDS)
+            seen = _go_on(api, seen)
+
+
+def _go_on(api: Api, seen: list[Event]) -> list[Event]:
+    try:
+        now = _newest_first(api, ASKED_FOR)
+    except UnreachableError as error:
+        warn(str(error))
+        return seen
+    _print(fresh(now, seen))
+    return now or seen
+
+
+def fresh(now: list[Event], seen: list[Event]) -> list[Event]:
+    """What stands before the newest one seen; all, where that one is gone. Both are newest first."""
+    return now[: now.index(seen[0])] if seen and seen[0] in now else now
+
+
+def _newest_first(api: Api, limit: int) -> list[Event]:
+    items: list[Event] = api.get("/stats/events", limit=limit)["items"]
+    return items
+
+
+def _print(newest_first: list[Event]) -> None:
+    for event in reversed(newest_first):
+        print_json_line(event)

@@ -1,0 +1,42 @@
+import json
+from typing import Any
+
+from tests.chatctl.conftest import Run
+from tests.chatctl.dashboard.figures_of_a_server import room
+from tests.chatctl.rest_server import RestServer
+
+TRACE: dict[str, Any] = {
+    "message": {
+        "type": "CHAT_MESSAGE",
+        "message_id": "m1",
+        "conversation_id": "a",
+        "sender": "user123",
+        "data": "Hey",
+    },
+    "seq": 7,
+    "events": [
+        {"at": "2026-01-01T00:00:00.000Z", "event": "received"},
+        {"at": "2026-01-01T00:00:00.001Z", "event": "broadcast", "devices": 3},
+    ],
+}
+
+
+def test_it_shows_the_message_and_its_events(chatctl: Run, rest: RestServer) -> None:
+    rest.answers["GET /api/conversations/a/messages/m1"] = (200, TRACE)
+    code, out, _ = chatctl("trace", "m1", "--conversation", "a")
+    assert code == 0
+    for text in ("CHAT_MESSAGE m1 in a, seq 7", "from user123: Hey", "received", "devices=3"):
+        assert text in out
+    assert json.loads(chatctl("trace", "m1", "--conversation", "a", "--json").out) == TRACE
+
+
+def test_without_a_conversation_the_open_rooms_are_searched(chatctl: Run, rest: RestServer) -> None:
+    rest.answers["GET /stats/conversations"] = (200, {"items": [room("b"), room("a")], "has_more": False})
+    assert (
+        chatctl("trace", "m1").err
+        == "chatctl: no open room has m1; name its conversation with --conversation\n"
+    )
+    rest.answers["GET /api/conversations/a/messages/m1"] = (200, TRACE)
+    assert chatctl("trace", "m1").code == 0
+    rest.answers["GET /api/conversations/b/messages/m1"] = (200, TRACE)
+    assert chatctl("trace", "m1") == (1, "", "chatctl: m1 is in b, a; choose one with --conversation\n")
