@@ -23,6 +23,8 @@ COMMANDS = {
     "events": "Print connects and disconnects as JSON lines.",
     "trace": "Follow one message's way through the server.",
     "drain": "Empty a node gently, and wait until it is empty.",
+    "check": "Probe a server for monitoring: exit code 0 or 1.",
+    "db": "Tell or upgrade the version of the database's schema.",
     "config": "Show, check or write the configuration.",
     "token": "Mint a JWT for development.",
     "errors": "Tell what a NACK or close code means and what to do.",

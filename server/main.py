@@ -33,7 +33,7 @@ from server.runtime.receiver import Receiver
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
 from server.runtime.sweeper import Sweeper
-from server.settings import Settings
+from server.settings import Settings, shown
 from server.store.file_lock import DatabaseInUse
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
@@ -109,10 +109,12 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
 
 
 def make_store(settings: Settings) -> MessageStore:
-    """The store that `store.url` names."""
+    """The store that `store.url` names. Raises StoreUnavailable."""
     url = settings.store.url
     if url == "memory://":
         return MemoryStore()
+    if url.startswith("postgresql://"):
+        raise StoreUnavailable("PostgreSQL is not built yet; sqlite:///FILE is")
     return SqliteStore(Path(url.removeprefix("sqlite:///")), settings.store.durability == "full")
 
 
@@ -166,7 +168,7 @@ def serve(settings: Settings) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(settings))
     except (DatabaseInUse, SchemaTooNew, StoreUnavailable) as fault:
-        print(f"chatctl: store.url = {settings.store.url}: {fault}", file=sys.stderr)
+        print(f"chatctl: store.url = {shown('store.url', settings.store.url)}: {fault}", file=sys.stderr)
         return _CANNOT_START
 
 

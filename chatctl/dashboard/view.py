@@ -257,8 +257,9 @@ def _event_line(event: dict[str, Any]) -> Text:
         no_wrap=True,
         overflow="ellipsis",
     )
-    why = " ".join(printable(str(event[key])) for key in ("code", "reason") if event.get(key))
-    return line.append(f" {why}", style=LABEL) if why else line
+    why = [event.get("code"), event.get("reason")]
+    line.append("".join(f" {printable(str(part))}" for part in why if part), style=LABEL)
+    return line.append(f" {printable(event.get('conversation_id') or '')}", style=QUIET)
 
 
 # Parts

@@ -1,6 +1,8 @@
 """The SQLite schema and its migrations: each version once, in order, recorded in `schema_versions`."""
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 # Every index costs the pages that it dirties. Both of a message's indexes start with the conversation's
@@ -41,12 +43,20 @@ class SchemaTooNew(Exception):
 
 def version_of(db: sqlite3.Connection) -> int:
     """The newest version recorded in the file; 0 for a new one."""
-    db.execute("CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT)")
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_versions'").fetchone():
+        return 0
     return int(db.execute("SELECT coalesce(max(version), 0) FROM schema_versions").fetchone()[0])
+
+
+def read_version(path: Path) -> int:
+    """The version of a file that may be another process's. Raises sqlite3.Error."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return version_of(db)
 
 
 def upgrade(db: sqlite3.Connection) -> None:
     """Brings the file to the newest version, one transaction a version. Raises SchemaTooNew."""
+    db.execute("CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT)")
     current = version_of(db)
     if current > len(MIGRATIONS):
         raise SchemaTooNew(f"its schema has version {current}, this program knows {len(MIGRATIONS)}")
