@@ -24,6 +24,7 @@ COMMANDS = {
     "trace": "Follow one message's way through the server.",
     "drain": "Empty a node gently, and wait until it is empty.",
     "check": "Probe a server for monitoring: exit code 0 or 1.",
+    "doctor": "Look for what will keep a server from working.",
     "db": "Tell or upgrade the version of the database's schema.",
     "config": "Show, check or write the configuration.",
     "token": "Mint a JWT for development.",

@@ -1,0 +1,59 @@
+"""chatctl doctor"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatctl.diagnosis import Finding, examine
+from chatctl.failure import FAILED, CommandError
+from chatctl.options import Config, Json, command_app, examples
+from chatctl.output import print_json, print_lines
+from chatctl.settings import settings_of
+
+MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
+
+app = command_app()
+
+
+@app.command(epilog=examples("chatctl doctor", "chatctl doctor --config /etc/chat.toml --json"))
+def command(
+    config: Config = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow a public address without JWT and API keys.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for what will keep a server from working.
+
+    Checks config, port, database, disk, backplane, file limits and clock, and says what to do.
+    Exit code 1 when something will not work, 0 with mere warnings.
+    """
+    findings = list(_findings(config, insecure))
+    healthy = all(finding.verdict != "fail" for finding in findings)
+    if as_json:
+        print_json({"ok": healthy, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            print_lines(*_lines(finding))
+    if not healthy:
+        raise typer.Exit(FAILED)
+
+
+def _findings(config: Path | None, insecure: bool) -> Iterator[Finding]:
+    try:
+        settings = settings_of(config, insecure=insecure)
+    except CommandError as error:
+        yield from (
+            Finding("config", "fail", line, "correct it; the rest is not checked") for line in error.lines
+        )
+        return
+    yield from examine(settings)
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    yield f"{MARKS[finding.verdict]}  {finding.subject:<9}  {finding.text}"
+    if finding.remedy:
+        yield f"{'':15}  -> {finding.remedy}"

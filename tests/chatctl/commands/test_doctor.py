@@ -1,0 +1,121 @@
+import json
+import resource
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chatctl.conftest import Run
+from tests.support.server import RunningServer
+
+
+@pytest.fixture(autouse=True)
+def free_port(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT_SERVER__PORT", "0")
+
+
+def findings(chatctl: Run, subject: str, *arguments: str) -> list[dict[str, Any]]:
+    report = json.loads(chatctl("doctor", "--json", *arguments).out)
+    return [finding for finding in report["findings"] if finding["subject"] == subject]
+
+
+def verdicts(chatctl: Run, subject: str) -> set[str]:
+    return {finding["verdict"] for finding in findings(chatctl, subject)}
+
+
+def test_a_healthy_place_has_no_failure(chatctl: Run) -> None:
+    code, out, err = chatctl("doctor")
+    assert (code, err) == (0, "")
+    for subject in ("config", "port", "database", "disk", "backplane", "files", "clock"):
+        assert f"  {subject} " in out
+    assert "FAIL" not in out
+    assert not Path("chat.db").exists()
+
+
+def test_a_faulty_configuration_fails_with_each_fault(chatctl: Run, empty_folder: Path) -> None:
+    (empty_folder / "config.toml").write_text("[server]\nprot = 1\n[stats]\nhistory = -1\n")
+    code, out, _ = chatctl("doctor")
+    assert code == 1
+    assert out.count("FAIL  config") == 2
+
+
+def test_a_port_that_another_program_has_fails(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        taken.settimeout(0)
+        monkeypatch.setenv("CHAT_SERVER__PORT", str(taken.getsockname()[1]))
+        code, out, _ = chatctl("doctor")
+    assert code == 1
+    assert "Address already in use" in out
+
+
+def test_a_server_that_runs_already_is_a_warning(
+    chatctl: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT_SERVER__PORT", str(server.port))
+    monkeypatch.setenv("CHAT_STORE__URL", f"sqlite:///{server.folder}/chat.db")
+    code, out, _ = chatctl("doctor")
+    assert code == 0
+    assert "answers on 127.0.0.1" in out
+    assert f"in use by process {server.process.pid}" in out
+
+
+@pytest.mark.parametrize(
+    ("url", "verdict"),
+    [
+        ("sqlite:///missing/chat.db", "fail"),
+        ("sqlite:///broken.db", "fail"),
+        ("sqlite:///newer.db", "fail"),
+        ("sqlite:///new.db", "ok"),
+        ("memory://", "warn"),
+        ("postgresql://user:hush@127.0.0.1:1/db", "fail"),
+    ],
+)
+def test_a_database_that_cannot_be_used_fails(
+    chatctl: Run, monkeypatch: pytest.MonkeyPatch, url: str, verdict: str
+) -> None:
+    Path("broken.db").write_text("This is no database. " * 100)
+    with sqlite3.connect("newer.db") as newer:
+        newer.executescript("CREATE TABLE schema_versions (version); INSERT INTO schema_versions VALUES (99)")
+    newer.close()
+    for file in Path().glob("*.db"):
+        file.chmod(0o600)
+    monkeypatch.setenv("CHAT_STORE__URL", url)
+    assert verdicts(chatctl, "database") == {verdict}
+    assert "hush" not in chatctl("doctor").out
+
+
+def test_a_database_that_others_can_read_is_a_warning_with_the_cure(chatctl: Run) -> None:
+    chatctl("db", "upgrade")
+    assert verdicts(chatctl, "database") == {"ok"}
+    Path("chat.db").chmod(0o644)
+    assert "chmod 600 chat.db" in [finding["remedy"] for finding in findings(chatctl, "database")]
+
+
+def test_a_backplane_must_answer(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as answering:
+        monkeypatch.setenv("CHAT_BACKPLANE__URL", f"redis://127.0.0.1:{answering.getsockname()[1]}")
+        assert verdicts(chatctl, "backplane") == {"ok"}
+    assert verdicts(chatctl, "backplane") == {"fail"}
+
+
+def test_too_few_open_files_are_a_warning(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setenv("CHAT_CONNECTIONS__MAX_TOTAL", str(soft))
+    assert verdicts(chatctl, "files") == {"warn"}
+    monkeypatch.setenv("CHAT_CONNECTIONS__MAX_TOTAL", "10")
+    assert verdicts(chatctl, "files") == {"ok"}
+
+
+def test_a_secret_that_can_be_guessed_is_a_warning(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT_AUTH__JWT_SECRET", "short")
+    assert verdicts(chatctl, "auth") == {"warn"}
+    monkeypatch.setenv("CHAT_AUTH__JWT_SECRET", "x" * 32)
+    assert verdicts(chatctl, "auth") == set()
+
+
+def test_a_clock_that_was_never_set_fails(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatctl.diagnosis.YEAR_OF_BIRTH", 9999)
+    assert verdicts(chatctl, "clock") == {"fail"}
+    assert chatctl("doctor").code == 1
