@@ -50,6 +50,7 @@ class Outgoing:
     transmissions: int = 0  # over all connections
     resent: bool = False  # the one automatic resend after a timeout has been used
     failure: Failure | None = None
+    saved_as: int | None = None  # the seq in its broadcast: proof of the save, should the ACK be lost
 
 
 class Outbox:
@@ -86,6 +87,11 @@ class Outbox:
     def forget(self, message_id: str) -> None:
         self.in_flight.pop(message_id, None)
         self._in_doubt.pop(message_id, None)
+
+    def log_replaced(self) -> None:
+        """What was seen in the old log proves nothing any more."""
+        for message in self.in_flight.values():
+            message.saved_as = None
 
     def overdue(self, now: float) -> list[Outgoing]:
         return list(takewhile(lambda message: message.deadline <= now, self.in_flight.values()))

@@ -260,6 +260,7 @@ class Session:
                 message.resent = True
                 self._launch(message, now)
         if self._patience is not None and now >= self._last_sign_of_life + self._patience:
+            self._patience = None  # told once
             events.append(Stale())
         return events
 
@@ -318,16 +319,16 @@ class Session:
         newest = self._log.newest
         new, fault = self._log.deliver(seq)
         events = self._seen(Message(frame, seq, message_id, new, fault))
-        if fault is OrderFault.SKIPPED and seq > newest + 1:
-            events.append(Missing(newest + 1, seq - 1))
-        return events
+        skipped = fault is OrderFault.SKIPPED and seq > newest + 1
+        return [Missing(newest + 1, seq - 1), *events] if skipped else events
 
     def _seen(self, message: Message) -> list[Event]:
         self._streams.pop(message.message_id, None)
-        doubted = self._outbox.in_doubt(message.message_id)
-        if doubted is None or message.frame.get("sender") != self.user_id:
+        awaited = self._outbox.awaiting(message.message_id)
+        if awaited is None or message.frame.get("sender") != self.user_id:
             return [message]
-        return [message, self._deliver(doubted, message.seq, duplicate=False, ack=None)]
+        awaited.saved_as = message.seq
+        return [message, self._deliver_unanswered(awaited)] if awaited.failure else [message]
 
     def _on_ack(self, frame: Frame, now: float) -> list[Event]:
         message = self._outbox.awaiting(frame["message_id"])
@@ -393,12 +394,13 @@ class Session:
     def _is_replaced(self, welcome: Welcome) -> bool:
         if not self._log_started:
             return False
-        return self.epoch not in (None, welcome.epoch) or welcome.last_seq < self._log.newest
+        return self.epoch not in (None, welcome.epoch) or welcome.last_seq < self._log.complete_to
 
     def _settle_log(self, welcome: Welcome, replaced: bool) -> None:
         """Finds the seq that the connection has to begin with, and what it will not bring."""
         if replaced:
             self._log, self._read_to = SeqLog(), 0
+            self._outbox.log_replaced()
         elif not self._log_started:
             self._log = SeqLog(welcome.last_seq)
         self._log_started = True
@@ -419,7 +421,12 @@ class Session:
         self._outbox.delivered(message)
         return Delivered(message, seq, duplicate, ack)
 
-    def _fail(self, message: Outgoing, failure: Failure) -> Failed:
+    def _deliver_unanswered(self, message: Outgoing) -> Delivered:
+        return self._deliver(message, message.saved_as, duplicate=False, ack=None)
+
+    def _fail(self, message: Outgoing, failure: Failure) -> Delivered | Failed:
+        if failure.outcome_open and message.saved_as is not None:
+            return self._deliver_unanswered(message)
         self._outbox.failed(message, failure)
         return Failed(message)
 

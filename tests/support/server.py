@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx2
 
 START_SECONDS = 20
-_COMMAND = [sys.executable, "-m", "chatctl", "serve", "--port", "0"]
+_COMMAND = [sys.executable, "-m", "chatctl", "serve"]
 
 
 class RunningServer:
-    """Started in a folder of its own, on a free port; `settings` are `section.key` to value."""
+    """Started in a folder of its own, by default on a free port; `settings` are `section.key` to value."""
 
     def __init__(self, folder: Path, settings: dict[str, object]) -> None:
         self.folder = folder
@@ -102,7 +102,8 @@ class RunningServer:
 
 
 def _environment(settings: dict[str, object]) -> dict[str, str]:
-    variables = {f"CHAT_{key.upper().replace('.', '__')}": str(value) for key, value in settings.items()}
+    on_free_port = {"server.port": 0} | settings
+    variables = {f"CHAT_{key.upper().replace('.', '__')}": str(value) for key, value in on_free_port.items()}
     return {k: v for k, v in os.environ.items() if not k.startswith("CHAT_")} | variables
 
 

@@ -28,49 +28,9 @@ from chatctl.client.order import OrderFault
 from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT, Status
 from chatctl.client.session import Session
 from server.protocol import CloseCode, ErrorCode, MessageType
+from tests.support.frames import ack, chat, frame, nack, welcome
 
 ORIGIN = "ws://host:8000"
-
-
-def frame(type_: str, **fields: Any) -> str:
-    return json.dumps({"type": type_, "conversation_id": "c", "sender": "u", **fields})
-
-
-def welcome(last_seq: int = 0, **data: Any) -> str:
-    said = {
-        "event": "connected",
-        "protocol": 1,
-        "user_id": "u",
-        "client_id": "d",
-        "session_id": "s",
-        "connection_id": "k",
-        "last_seq": last_seq,
-        "epoch": "e1",
-        "resumed": False,
-        "recovered": 0,
-        "gap": None,
-        "heartbeat_interval": 30.0,
-        "heartbeat_timeout": 60.0,
-        "ack_timeout": 10.0,
-        "max_text_length": 4000,
-        "rate_limit": None,
-        "ai": {"id": "ai", "name": "AI"},
-        "devices": 1,
-    }
-    return frame("SYSTEM", data=said | data)
-
-
-def chat(seq: int, message_id: str | None = None, sender: str = "u") -> str:
-    return frame("CHAT_MESSAGE", message_id=message_id or f"m{seq}", seq=seq, data="text", sender=sender)
-
-
-def ack(message_id: str, seq: int, **fields: Any) -> str:
-    return frame("ACK", message_id=message_id, seq=seq, data="Message processed successfully", **fields)
-
-
-def nack(message_id: str, code: ErrorCode, retry_after: float | None = None) -> str:
-    error = {"code": code, "retryable": code.retryable, "retry_after": retry_after}
-    return frame("NACK", message_id=message_id, data="no", error=error)
 
 
 def sent(session: Session) -> list[dict[str, Any]]:
@@ -224,6 +184,8 @@ def test_silence_beyond_the_heartbeat_timeout_makes_the_connection_stale() -> No
     assert session.deadline() == 65.0
     assert session.tick(64.9) == []
     assert session.tick(65.0) == [Stale()]
+    assert session.tick(66.0) == []
+    assert session.deadline() is None
 
 
 def test_a_connection_without_a_welcome_becomes_stale() -> None:
@@ -406,6 +368,31 @@ def test_the_broadcast_of_a_message_in_doubt_proves_it_delivered() -> None:
     assert (delivered.message, delivered.seq, delivered.ack) == (message, 1, None)
 
 
+def test_a_message_whose_broadcast_was_seen_is_delivered_even_if_its_ack_is_lost() -> None:
+    session = opened()
+    message = session.send("m", "hello", 0.0)
+    session.receive(chat(1, "m"), 0.1)
+    lose(session)
+
+    session.tick(10.0)
+    (event,) = session.tick(20.0)
+
+    assert isinstance(event, Delivered)
+    assert (event.message, event.seq) == (message, 1)
+
+
+def test_a_broadcast_in_a_log_that_was_replaced_proves_nothing() -> None:
+    session = opened()
+    message = session.send("m", "hello", 0.0)
+    session.receive(chat(1, "m"), 0.1)
+    lose(session)
+    reconnect(session, welcome(0, epoch="e2"))
+
+    session.tick(12.0)
+
+    assert session.tick(22.0) == [Failed(message)]
+
+
 def test_the_message_of_another_sender_proves_nothing() -> None:
     session = opened()
     message = session.send("m", "hello", 0.0)
@@ -481,7 +468,7 @@ def test_a_hole_is_reported_and_its_late_messages_are_new() -> None:
     events = session.receive(chat(4), 1.0)
 
     assert messages(events) == [(4, True, OrderFault.SKIPPED)]
-    assert events[1] == Missing(2, 3)
+    assert events[0] == Missing(2, 3)
     assert session.last_seq == 1
     assert messages(session.receive(chat(3), 1.0)) == [(3, True, OrderFault.LATE)]
     assert session.missing == [(2, 2)]

@@ -1,0 +1,415 @@
+"""The client for asyncio programs, on the `websockets` library:
+
+    async with ChatClient("http://127.0.0.1:8000", "user123", "conv_user123_ai_alex") as chat:
+        delivered = await chat.send("Hi!")
+        async for event in chat:
+            match event:
+                case Message(frame=frame):
+                    print(frame["sender"], frame["data"])
+
+It connects again by itself, as the protocol's sections 7 and 8 say, and brings what was missed: each
+saved message comes out as one `Message` event, in the order of seq, own ones too.
+"""
+
+import asyncio
+import inspect
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from chatctl.client.backoff import ABNORMAL_CLOSURE, Backoff, close_code_of_refusal
+from chatctl.client.errors import HistoryUnavailable, MessageFailed, SessionEnded, error_of
+from chatctl.client.events import (
+    Delivered,
+    Ended,
+    Event,
+    Failed,
+    Frame,
+    Message,
+    Missing,
+    Reconnecting,
+    Stale,
+    State,
+    Welcomed,
+)
+from chatctl.client.history import MAX_PAGE, History
+from chatctl.client.outgoing import Outgoing
+from chatctl.client.session import Session
+
+# Far above a frame with the longest AI text that a server could be configured for.
+_MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+_CLOSE_TIMEOUT: Final = 2.0  # seconds for the server's close frame, when this side closes
+_DEFAULT_BACKOFF: Final = Backoff()
+
+Token = str | None
+GetToken = Callable[[], Token | Awaitable[Token]]
+
+log = logging.getLogger(__name__)
+
+
+class Sending:
+    """A frame on its way; it is sent whether anyone awaits this or not.
+
+    Awaiting it returns its `Delivered`, or raises `MessageRefused` or `MessageInDoubt`. To be cancelled
+    while waiting does not take the message back.
+    """
+
+    def __init__(self, message: Outgoing, outcome: asyncio.Future[Delivered | MessageFailed]) -> None:
+        self.message = message
+        self._outcome = outcome
+
+    def __await__(self) -> Generator[Any, None, Delivered]:
+        outcome = yield from asyncio.shield(self._outcome).__await__()
+        if isinstance(outcome, MessageFailed):
+            raise outcome
+        return outcome
+
+
+class ChatClient:
+    """One device in one conversation. All methods belong to the event loop's thread.
+
+    `url` is the server's origin (http, https, ws or wss). `last_seq` and `epoch` of an earlier run bring
+    what was missed since. `get_token` gives the JWT for each connection (it may be a coroutine function),
+    `api_key` the key for the REST history. `ack_timeout` is in seconds, by default the server's.
+
+    Events go to `on_event`, or are kept until they are read by `async for`: give one where nobody iterates.
+    Raises ValueError for another kind of URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        user_id: str,
+        conversation_id: str,
+        *,
+        client_id: str | None = None,
+        last_seq: int | None = None,
+        epoch: str | None = None,
+        get_token: GetToken | None = None,
+        api_key: str | None = None,
+        ack_timeout: float | None = None,
+        backoff: Backoff = _DEFAULT_BACKOFF,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        if urlsplit(url).scheme not in ("http", "https", "ws", "wss") or not urlsplit(url).netloc:
+            raise ValueError(f"not an address of a server: {url}")
+        self.session = Session(
+            user_id,
+            conversation_id,
+            client_id=client_id,
+            last_seq=last_seq,
+            epoch=epoch,
+            ack_timeout=ack_timeout,
+            backoff=backoff,
+        )
+        self._url = url
+        self._get_token = get_token
+        self._api_key = api_key
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._emit = on_event or self._events.put_nowait
+        self._history = History(url, self._rest_headers)
+        self._outcomes: dict[int, asyncio.Future[Delivered | MessageFailed]] = {}
+        self._running: asyncio.Task[Ended] | None = None
+        self._welcomed = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._socket: ClientConnection | None = None
+        self._to_write: asyncio.Queue[str] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._held: list[Message] = []  # newer than what is being read from the history
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Returns at the first welcome, however many attempts it takes. Raises SessionEnded.
+
+        Also begins anew after an `Ended`.
+        """
+        self._welcomed.clear()
+        self._running = asyncio.create_task(self._run())
+        welcomed = asyncio.create_task(self._welcomed.wait())
+        await asyncio.wait((welcomed, self._running), return_when=asyncio.FIRST_COMPLETED)
+        welcomed.cancel()
+        if not self._welcomed.is_set():
+            ended = self._running.result()
+            raise SessionEnded(ended.code, ended.reason)
+
+    async def close(self) -> None:
+        """Leaves the conversation; what is in flight fails. May be called more than once.
+
+        Raises what `on_event` has raised, if that ended the client.
+        """
+        try:
+            if self.session.state is not State.CLOSED:
+                self._handle(self.session.end())
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._socket is not None:
+            await self._socket.close()
+        await self._history.close()
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+            if not self._running.cancelled():
+                self._running.result()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """All events from the beginning, up to and with `Ended`."""
+        while True:
+            event = await self._events.get()
+            yield event
+            if isinstance(event, Ended):
+                return
+
+    def reconnect_now(self) -> None:
+        """Does not wait for the next attempt any longer."""
+        self._hurry.set()
+
+    # -- what a device says --------------------------------------------------------------------------
+
+    def send(self, text: str, message_id: str | None = None, timestamp: str | None = None) -> Sending:
+        """Sends a message, now or as soon as there is a connection.
+
+        `timestamp` (RFC 3339) reaches the devices as `client_timestamp`. Raises ValueError if the
+        message_id is in flight, or the text holds a lone surrogate.
+        """
+        return self._sending(self.session.send(message_id or _new_id(), text, self._now(), timestamp))
+
+    def retry(self, message: Outgoing) -> Sending:
+        """Sends a failed message again, with the same message_id where it may have been saved."""
+        return self._sending(self.session.retry(message, _new_id(), self._now()))
+
+    def mark_read(self, seq: int) -> Sending | None:
+        """Everything up to `seq` has been read; None if that is no news."""
+        receipt = self.session.mark_read(_new_id(), seq, self._now())
+        return self._sending(receipt) if receipt else None
+
+    def cancel_response(self, message_id: str) -> Sending:
+        """Stops the AI_RESPONSE with this id, which is being written."""
+        return self._sending(self.session.cancel_response(_new_id(), message_id, self._now()))
+
+    def refresh_token(self, token: str) -> Sending:
+        """Gives the open connection a new JWT."""
+        return self._sending(self.session.refresh_token(_new_id(), token, self._now()))
+
+    def typing(self, is_typing: bool) -> None:
+        """Call it at every key: it is sent as often as needed."""
+        self.session.typing(is_typing, self._now())
+        self._handle([])
+
+    async def history(self, before_seq: int | None = None, limit: int = 50) -> list[Frame]:
+        """Earlier messages, ascending: those directly below `before_seq`, or the newest.
+
+        Raises HistoryUnavailable.
+        """
+        return await self._history.page(self.session.conversation_id, before_seq=before_seq, limit=limit)
+
+    def _sending(self, message: Outgoing) -> Sending:
+        outcome = asyncio.get_running_loop().create_future()
+        self._outcomes[message.number] = outcome
+        self._handle([])
+        return Sending(message, outcome)
+
+    # -- connections ---------------------------------------------------------------------------------
+
+    async def _run(self) -> Ended:
+        await self._renew_token()
+        while True:
+            code, reason = await self._converse()
+            if self.session.state is State.CLOSED:
+                return Ended(code, reason)  # close() has reported it
+            await self._renew_token()
+            events = self.session.disconnected(code, reason, self._now(), random.random())
+            self._hurry.clear()
+            self._handle(events)
+            match events[-1]:
+                case Reconnecting(delay=delay):
+                    await self._pause(delay)
+                case Ended() as ended:
+                    return ended
+
+    async def _renew_token(self) -> None:
+        if self._get_token is None:
+            return
+        try:
+            token = self._get_token()
+            self.session.token = await token if inspect.isawaitable(token) else token
+        except Exception:  # whoever gives out tokens may be out of reach too: the old one may still do
+            log.warning("no new token", exc_info=True)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+
+    async def _converse(self) -> tuple[int, str]:
+        """One connection from its handshake to its end: how it was closed."""
+        url = self.session.start_connection(self._url, self._now())
+        self._handle([])
+        try:
+            async with connect(
+                url,
+                additional_headers=self.session.headers(),
+                compression=None,
+                ping_interval=None,  # the protocol has a heartbeat of its own
+                close_timeout=_CLOSE_TIMEOUT,
+                max_size=_MAX_FRAME_BYTES,
+            ) as socket:
+                return await self._exchange(socket)
+        except InvalidStatus as refusal:
+            status = refusal.response.status_code
+            return close_code_of_refusal(status), f"the server answered with HTTP status {status}"
+        except (OSError, WebSocketException) as error:
+            return ABNORMAL_CLOSURE, str(error) or type(error).__name__
+
+    async def _exchange(self, socket: ClientConnection) -> tuple[int, str]:
+        self._socket, self._to_write = socket, asyncio.Queue()
+        writer = asyncio.create_task(self._write(socket, self._to_write))
+        try:
+            while True:
+                payload = await socket.recv(decode=False)
+                self._handle(self.session.receive(payload, self._now()))
+        except ConnectionClosed:
+            return socket.close_code or ABNORMAL_CLOSURE, socket.close_reason or ""
+        finally:
+            self._socket = None
+            writer.cancel()
+
+    @staticmethod
+    async def _write(socket: ClientConnection, frames: asyncio.Queue[str]) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.send(await frames.get())
+
+    # -- what the session says -----------------------------------------------------------------------
+
+    def _handle(self, events: list[Event]) -> None:
+        """To be called after everything that was done to the session."""
+        for event in events:
+            self._handle_one(event)
+        for frame in self.session.frames_to_send():
+            self._to_write.put_nowait(frame)
+        self._set_timer()
+
+    def _handle_one(self, event: Event) -> None:
+        match event:
+            case Message(new=False):
+                return
+            case Message() if self._catching_up:
+                self._held.append(event)
+                return
+            case Missing():
+                self._catch_up()
+                return
+            case Stale():
+                self._abort()
+            case Delivered():
+                self._settle(event.message, event)
+            case Failed(message=message):
+                self._settle(message, error_of(message))
+            case Welcomed(replaced=replaced):
+                self._welcomed.set()
+                if replaced:
+                    self._release_held()
+            case Ended():
+                self._stop_catching_up()
+        self._emit(event)
+
+    def _settle(self, message: Outgoing, outcome: Delivered | MessageFailed) -> None:
+        future = self._outcomes.pop(message.number, None)
+        if future is not None:
+            future.set_result(outcome)
+
+    def _abort(self) -> None:
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    def _set_timer(self) -> None:
+        deadline = self.session.deadline()
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._handle(self.session.tick(self._now()))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    # -- what the connection does not bring ----------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        if self._catching_up is None:
+            self._catching_up = asyncio.create_task(self._read_missing())
+
+    async def _read_missing(self) -> None:
+        """Reads the history until nothing is missing; newer messages wait until then."""
+        try:
+            while self.session.missing:
+                await self._read_page()
+        except HistoryUnavailable as error:
+            log.warning("missed messages are not shown: %s", error)
+            for first, last in self.session.missing:
+                self._emit(Missing(first, last))
+        self._catching_up = None
+        self._release_held()
+
+    def _stop_catching_up(self) -> None:
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            self._catching_up = None
+        self._release_held()
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, []
+        for message in sorted(held, key=lambda each: each.seq):
+            self._emit(message)
+
+    async def _read_page(self) -> None:
+        (first, _), epoch = self.session.missing[0], self.session.epoch
+        page = await self._history.page(self.session.conversation_id, after_seq=first - 1, limit=MAX_PAGE)
+        if epoch != self.session.epoch:
+            return  # the log was replaced meanwhile: the page may be of the old one
+        try:
+            events = self.session.history(page)
+        except (KeyError, TypeError):
+            raise HistoryUnavailable("the history cannot be read: it holds no messages") from None
+        if not events:
+            raise HistoryUnavailable(f"the history does not have message {first}")
+        for event in events:
+            self._emit(event) if isinstance(event, Message) else self._handle_one(event)
+
+    def _rest_headers(self) -> dict[str, str]:
+        return {"X-API-Key": self._api_key} if self._api_key else self.session.headers()
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
