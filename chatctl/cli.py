@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "Probe a server for monitoring: exit code 0 or 1.",
     "doctor": "Look for what will keep a server from working.",
     "db": "Tell or upgrade the version of the database's schema.",
+    "loadtest": "Prove it under load, with a ledger of every message.",
     "config": "Show, check or write the configuration.",
     "token": "Mint a JWT for development.",
     "errors": "Tell what a NACK or close code means and what to do.",

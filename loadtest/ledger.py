@@ -66,22 +66,28 @@ class _Entry:
     frames: int = 1  # times sent, as far as is known
     earlier: int = 0  # of those, before the last retry
     answers: int = 0
-    acked: bool = False
+    acked_at: float | None = None
     refused: str | None = None  # the last NACK's code
     seq: int | None = None
     sights: int = 0
     events: list[tuple[float, str]] = field(default_factory=list)
 
-    def timeline(self) -> list[Moment]:
-        start = self.events[0][0]
-        return [Moment(round((at - start) * 1e3, 3), event) for at, event in self.events]
-
 
 class _Settled(NamedTuple):
-    """All that is kept of a message which was ACKed and seen by every device."""
+    """All that is kept of a message which was ACKed and seen by every device, the last time at `at`."""
 
     seq: int
     text_hash: int
+    sent_at: float
+    acked_at: float
+    at: float
+
+    def events(self) -> list[tuple[float, str]]:
+        return [
+            (self.sent_at, "sent"),
+            (self.acked_at, f"ACKed as seq {self.seq}"),
+            (self.at, "seen by every device"),
+        ]
 
 
 @dataclass(slots=True)
@@ -151,11 +157,11 @@ class Ledger:
             self._check_seq(entry, seq)
             self._check_order(entry, seq, duplicate)
         entry.refused = None
-        if entry.acked:
+        if entry.acked_at is not None:
             return None
-        entry.acked = True
+        entry.acked_at = at
         self.acked += 1
-        self._settle(entry)
+        self._settle(entry, at)
         return entry.due
 
     def note_nack(self, message_id: str, code: str, at: float, *, frames: int = 1) -> float | None:
@@ -184,9 +190,9 @@ class Ledger:
         entry = self._open.get(message_id)
         if entry is not None:
             entry.events.append((at, f"seen by {device} as seq {seq}"))
-        new = self._place(device, message_id, seq, recovered)
+        new = self._place(device, message_id, seq, at, recovered)
         if entry is None and message_id not in self._settled:
-            self._report(Fault.GHOST, message_id, f"{device} saw it as seq {seq}, but nobody sent it")
+            self._report(Fault.GHOST, message_id, f"{device} saw it as seq {seq}, but nobody sent it", at)
         if entry is None or not new:
             return None
         self._check_seq(entry, seq)
@@ -194,24 +200,28 @@ class Ledger:
             self._report(Fault.ALTERED, entry.message_id, f"{device} saw another text than was sent")
         entry.sights += 1
         self.deliveries += 1
-        self._settle(entry)
+        self._settle(entry, at)
         return entry.due
 
-    def note_absent(self, message_id: str, at: float) -> None:
+    def note_absent(self, message_id: str, seq: int) -> None:
         """Asked right after the ACK, the server did not have the message."""
-        self._report(Fault.LOST, message_id, "ACKed, but not in the history when it was asked right after")
+        self._report(Fault.LOST, message_id, f"ACKed as seq {seq}, but not yet in the history right after")
 
     # What is still awaited
 
     @property
-    def unsettled(self) -> int:
-        """Messages that wait for an answer, or were ACKed and not yet seen by every device."""
-        return sum(1 for entry in self._open.values() if self._awaited(entry))
+    def is_answered(self) -> bool:
+        """Whether every message was answered, by ACK or NACK."""
+        return all(entry.answers for entry in self._open.values())
 
-    def _awaited(self, entry: _Entry) -> bool:
-        if entry.seq is None:
-            return entry.answers == 0
-        return not entry.acked or any(view.lacks(entry.seq) for view in self._views.values())
+    @property
+    def is_delivered(self) -> bool:
+        """Whether every device has seen all that was ACKed."""
+        return not any(
+            entry.acked_at and entry.seq is not None and view.lacks(entry.seq)
+            for entry in self._open.values()
+            for view in self._views.values()
+        )
 
     # The end
 
@@ -260,7 +270,7 @@ class Ledger:
 
     def _judge_entry(self, entry: _Entry, stored: dict[str, int]) -> None:
         is_stored = entry.message_id in stored
-        if entry.acked and not is_stored:
+        if entry.acked_at and not is_stored:
             self._report(Fault.LOST, entry.message_id, f"ACKed as seq {entry.seq}, but not in the history")
         if entry.sights and not is_stored:
             self._report(
@@ -277,9 +287,9 @@ class Ledger:
         entry = self._open.get(message_id)
         if entry is None:
             if message_id in self._settled:
-                self._report(Fault.DUPLICATED, message_id, f"answered once more: {event}")
+                self._report(Fault.DUPLICATED, message_id, f"answered once more: {event}", at)
             else:
-                self._report(Fault.GHOST, message_id, f"{event}, but nobody sent it")
+                self._report(Fault.GHOST, message_id, f"{event}, but nobody sent it", at)
             return None
         entry.answers += 1
         entry.frames = max(entry.frames, entry.earlier + frames)
@@ -317,7 +327,7 @@ class Ledger:
             )
         self._newest_ack[entry.sender] = max((number, newest), (entry.number, seq))
 
-    def _place(self, device: str, message_id: str, seq: int, recovered: bool) -> bool:
+    def _place(self, device: str, message_id: str, seq: int, at: float, recovered: bool) -> bool:
         """Puts a sight in its place in the device's view; whether the device had lacked it."""
         view = self._views[device]
         if seq > view.newest:
@@ -327,25 +337,32 @@ class Ledger:
         if seq in view.holes:
             view.holes.remove(seq)
             if not recovered:
-                self._report(
-                    Fault.OUT_OF_ORDER, message_id, f"{device} saw seq {seq} after seq {view.newest}"
-                )
+                detail = f"{device} saw seq {seq} after seq {view.newest}"
+                self._report(Fault.OUT_OF_ORDER, message_id, detail, at)
             return True
-        self._report(Fault.DUPLICATED, message_id, f"{device} saw seq {seq} once more")
+        self._report(Fault.DUPLICATED, message_id, f"{device} saw seq {seq} once more", at)
         return False
 
-    def _settle(self, entry: _Entry) -> None:
+    def _settle(self, entry: _Entry, at: float) -> None:
         """Forgets the details of what needs no more, so that a long run costs little memory."""
-        complete = entry.acked and entry.sights == len(self._views) and entry.answers == entry.frames
-        if complete and entry.seq is not None:
+        seen_by_all = entry.sights == len(self._views) and entry.answers == entry.frames
+        if entry.acked_at is not None and entry.seq is not None and seen_by_all:
             del self._open[entry.message_id]
-            self._settled[entry.message_id] = _Settled(entry.seq, hash(entry.text))
+            sent_at = entry.events[0][0]
+            self._settled[entry.message_id] = _Settled(
+                entry.seq, hash(entry.text), sent_at, entry.acked_at, at
+            )
 
-    # Findings
-
-    def _report(self, fault: Fault, message_id: str, detail: str) -> None:
+    def _report(self, fault: Fault, message_id: str, detail: str, at: float | None = None) -> None:
+        """Counts a fault, and keeps the first few. `at`: when it happened, where a device told it."""
         self.faults[fault] += 1
         if self.faults[fault] <= _FINDINGS_PER_FAULT:
-            entry = self._open.get(message_id)
-            timeline = entry.timeline() if entry else []
+            timeline = self._timeline(message_id, detail, at)
             self.findings.append(Finding(fault, self.conversation_id, message_id, detail, timeline))
+
+    def _timeline(self, message_id: str, detail: str, at: float | None) -> list[Moment]:
+        entry, settled = self._open.get(message_id), self._settled.get(message_id)
+        events = list(entry.events) if entry else settled.events() if settled else []
+        if at is not None and (not events or events[-1][0] < at):
+            events.append((at, detail))
+        return [Moment(round((when - events[0][0]) * 1e3, 3), event) for when, event in events]

@@ -15,7 +15,7 @@ class Recorder:
         self.start = start
         self.measure_from = measure_from
         self.tally = Tally()
-        self.last_sign = start  # of life of the server
+        self.last_sign = start  # when the server last answered or delivered
         self._listener = listener
         self._seconds: dict[int, Second] = {}
 
@@ -24,6 +24,7 @@ class Recorder:
         self.tally.measured_sent += due >= self.measure_from
 
     def acked(self, due: float, now: float) -> None:
+        self.last_sign = now
         second = self._second(now)
         second.acked += 1
         second.ack.record(now - due)
@@ -32,10 +33,12 @@ class Recorder:
         self._listener("ACK", (now - due) * 1e3, None)
 
     def nacked(self, due: float, code: str, now: float) -> None:
+        self.last_sign = now
         self._second(now).nacked += 1
         self._listener("ACK", (now - due) * 1e3, code)
 
     def delivered(self, due: float, now: float) -> None:
+        self.last_sign = now
         second = self._second(now)
         second.delivered += 1
         second.delivery.record(now - due)
@@ -48,14 +51,22 @@ class Recorder:
         self._second(now).errors += 1
         self.tally.errors[text] += 1
 
+    def disconnected(self, code: int, reason: str, now: float) -> None:
+        """A connection ended, or could not be made, without the test's doing."""
+        self.tally.disconnects[str(code)] += 1
+        self.error(f"connection closed: {code} {reason}".rstrip(), now)
+
+    def reconnected(self, resumed: bool, now: float) -> None:
+        self.tally.reconnects += 1
+        if not resumed:
+            self.error("reconnected with its session_id, but not resumed", now)
+
     def finished_seconds(self, now: float) -> dict[int, Second]:
-        """The seconds since the start that are over and were not yet given out."""
-        current = int(now - self.start)
-        over = [number for number in self._seconds if number < current]
+        """The seconds since the start that are over at `now` and were not yet given out."""
+        over = [number for number in self._seconds if number + 1 <= now - self.start]
         return {number: self._seconds.pop(number) for number in over}
 
     def _second(self, now: float) -> Second:
-        self.last_sign = now
         number = int(now - self.start)
         second = self._seconds.get(number)
         if second is None:

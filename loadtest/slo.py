@@ -82,6 +82,16 @@ class SLO:
         return value is not None and _COMPARE[self.comparison](value, self.bound)
 
     @property
+    def unit(self) -> str:
+        """What the metric is measured in: ms, %, /s, MiB, or nothing."""
+        return _unit_of(self.metric)
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it bounds a latency from above."""
+        return self.unit == "ms" and self.metric != "loop_lag" and self.comparison in ("<", "<=")
+
+    @property
     def percentile(self) -> tuple[str, float] | None:
         """For `ack_p99.9`: ("ack", 99.9)."""
         match = _PERCENTILE.fullmatch(self.metric)

@@ -67,6 +67,7 @@ class Tally(Account):
 
     users: int = 0
     devices: int = 0
+    welcomed: int = 0  # devices that were let in at least once
     sent: int = 0
     acked: int = 0
     nacked: Counter[str] = Field(default_factory=Counter)

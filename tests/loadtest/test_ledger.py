@@ -71,7 +71,6 @@ def test_a_message_that_one_device_never_saw_is_lost(story: Story) -> None:
     story.store("m2", 2)
     story.see(PHONE, "m2", 2)
     story.ack("m2", 2)
-    assert story.ledger.unsettled == 1
     story.message("m3", 3)
     assert story.judged() == {Fault.LOST: 1}
     finding = story.ledger.findings[0]
@@ -88,6 +87,21 @@ def test_an_acked_message_that_is_not_in_the_history_is_lost_even_though_all_saw
     story.message("m1", 1)
     story.history.clear()
     assert story.judged() == {Fault.LOST: 1}
+
+
+def test_tells_what_is_still_awaited(story: Story) -> None:
+    def awaits() -> tuple[bool, bool]:
+        return not story.ledger.is_answered, not story.ledger.is_delivered
+
+    story.message("m1", 1)
+    assert awaits() == (False, False)
+    story.send("m2")
+    assert awaits() == (True, False)
+    story.see(PHONE, "m2", 2)
+    story.ack("m2", 2)
+    assert awaits() == (False, True)
+    story.see(LAPTOP, "m2", 2)
+    assert awaits() == (False, False)
 
 
 def test_a_message_seen_twice_is_duplicated(story: Story) -> None:
@@ -268,3 +282,13 @@ def test_of_many_faults_the_first_few_are_told_and_all_are_counted(story: Story)
         story.see(LAPTOP, f"m{seq}", seq)
     assert story.judged() == {Fault.DUPLICATED: 100}
     assert len(story.ledger.findings) == 5
+
+
+def test_the_time_line_goes_on_after_all_was_well(story: Story) -> None:
+    story.message("m1", 1)
+    story.see(LAPTOP, "m1", 1)
+    events = [moment.event for moment in story.ledger.findings[0].timeline]
+    assert events == ["sent", "ACKed as seq 1", "seen by every device", "laptop saw seq 1 once more"]
+    times = [moment.at_ms for moment in story.ledger.findings[0].timeline]
+    assert times[0] == 0.0 < times[-1]
+    assert times == sorted(times)

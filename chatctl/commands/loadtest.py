@@ -1,0 +1,198 @@
+"""chatctl loadtest"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from chatctl.failure import MISUSED, CommandError
+from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
+from chatctl.output import print_json, print_table
+from loadtest import launch, reports, slo
+from loadtest.free_port import free_port
+from loadtest.launch import Launch, LaunchFailed
+from loadtest.local_server import ServerFailed, is_alive, local_server
+from loadtest.plan import SCENARIOS, Scenario, warmup_of
+from loadtest.reports.live import LiveView
+from loadtest.reports.table import print_result
+from loadtest.result import Result
+
+INSTALL = "pip install 'chatctl[loadtest]'"
+NOT_VALID = 3
+
+_STANDARD_OUTPUT = Path("-")
+_FASTEST_SPAWN = 100.0  # Locust's own limit for each process
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+app = command_app(help="Prove it under load, with a ledger of every message.")
+
+
+@app.command(
+    "list",
+    epilog=examples("chatctl loadtest list", "chatctl loadtest list --json | jq '.[].name'"),
+)
+def list_scenarios(as_json: Json = False) -> None:
+    """List the scenarios: what each proves, and its defaults."""
+    scenarios = [
+        {
+            "name": scenario.name,
+            "proves": scenario.proves,
+            "invariants": list(scenario.invariants),
+            "users": scenario.users,
+            "devices": scenario.devices,
+            "rate": scenario.rate,
+            "duration": scenario.duration,
+        }
+        for scenario in SCENARIOS.values()
+    ]
+    if as_json:
+        print_json(scenarios)
+        return
+    rows = [
+        (one["name"], one["users"], one["devices"], one["rate"], one["duration"], one["proves"])
+        for one in scenarios
+    ]
+    print_table(("scenario", "users", "devices", "messages/s", "seconds", "proves"), rows)
+
+
+@app.command(
+    "run",
+    epilog=examples(
+        "chatctl loadtest run fanout --serve",
+        "chatctl loadtest run fanout --users 20 --devices 3 --duration 10",
+        "chatctl loadtest run ack --serve --rate 500 --duration 2m --slo 'ack_p99<50ms' --html report.html",
+        "chatctl loadtest run fanout --serve --processes 2 --json - | jq .latency_ms",
+    ),
+)
+def run(
+    scenario: Annotated[str, typer.Argument(help="One of those that `chatctl loadtest list` shows.")],
+    users: Annotated[int | None, typer.Option(min=1, help="Users, each with a conversation.")] = None,
+    spawn_rate: Annotated[float | None, typer.Option(min=0.1, help="Users started each second.")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Devices of each user.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Messages/s of all users together.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="Measured time: 5, 5s, 2m. Warm-up comes on top.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Generator processes.")] = 1,
+    web: Annotated[bool, typer.Option("--web", help="Show Locust's web UI; Ctrl-C ends it.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Start a server for this run.")] = False,
+    objectives: Annotated[
+        list[str] | None, typer.Option("--slo", help="An objective, as 'ack_p99<50ms'; repeatable.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report to look at.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - is standard output.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the run second by second.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+) -> None:
+    """Put load on a server and check every message: sent, ACKed, stored, seen by each device.
+
+    What is left out has the scenario's default. Exit code 0: passed; 1: a message was lost, doubled,
+    reordered or a ghost, or an objective was missed; 3: the run was not valid.
+    """
+    chosen = _scenario(scenario)
+    wanted = users or chosen.users
+    _check_request(wanted, processes, objectives or [], [html, json, csv])
+    settings = Launch(
+        scenario=chosen.name,
+        url=url.rstrip("/"),
+        users=wanted,
+        spawn_rate=spawn_rate or min(wanted, _FASTEST_SPAWN),
+        devices=devices or chosen.devices,
+        rate=rate or chosen.rate,
+        duration=_seconds(duration) if duration else chosen.duration,
+        processes=processes,
+        slos=objectives or [],
+        api_key=api_key,
+        web_port=free_port() if web else None,
+    )
+    result = _run(settings, chosen if serve else None)
+    _report(result, html, json, csv)
+    raise typer.Exit(result.exit_code)
+
+
+def _scenario(name: str) -> Scenario:
+    if name not in SCENARIOS:
+        near = get_close_matches(name, SCENARIOS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCENARIOS)}"
+        raise CommandError(f"no such scenario: {name}; {hint}", exit_code=MISUSED)
+    return SCENARIOS[name]
+
+
+def _seconds(duration: str) -> float:
+    match = _DURATION.fullmatch(duration.strip())
+    if match is None or not float(match[1]):
+        raise CommandError(f"--duration {duration}: write it as 5, 5s or 2m", exit_code=MISUSED)
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _check_request(
+    users: int, processes: int, objectives: Sequence[str], files: Sequence[Path | None]
+) -> None:
+    """Everything that can be known to be wrong before the load starts."""
+    if not launch.is_installed():
+        raise CommandError(f"Locust is not installed: {INSTALL}", exit_code=MISUSED)
+    if processes > users:
+        raise CommandError(f"--processes {processes}: more than the {users} users", exit_code=MISUSED)
+    try:
+        for objective in objectives:
+            slo.parse(objective)
+    except slo.SLOError as error:
+        raise CommandError(f"--slo: {error}", exit_code=MISUSED) from error
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise CommandError(f"there is no folder {file.parent}", exit_code=MISUSED)
+
+
+def _run(settings: Launch, serve_for: Scenario | None) -> Result:
+    try:
+        with _server(serve_for, settings.url) as url:
+            if not is_alive(url):
+                raise LaunchFailed(f"no chat server answers at {url}: start one, or add --serve")
+            return _watched(replace(settings, url=url))
+    except (LaunchFailed, ServerFailed) as error:
+        return launch.nothing_ran(settings, str(error))
+
+
+@contextmanager
+def _server(scenario: Scenario | None, url: str) -> Iterator[str]:
+    """The URL of a server of the run's own, for that scenario, or of the one that there is."""
+    if scenario is None:
+        yield url
+        return
+    with local_server(scenario.server) as own:
+        yield own
+
+
+def _watched(settings: Launch) -> Result:
+    """Runs it, with a live view where somebody sees it."""
+    total = warmup_of(settings.users, settings.spawn_rate) + settings.duration
+    view = LiveView(f"{settings.scenario} on {settings.url}", total)
+    console = Console(stderr=True)
+    if settings.web_port is not None:
+        print(f"Locust's web UI: http://127.0.0.1:{settings.web_port} (Ctrl-C ends)", file=sys.stderr)
+    with (
+        Live(view, console=console, transient=True, refresh_per_second=4)
+        if console.is_terminal
+        else nullcontext()
+    ):
+        return launch.run(settings, view.update)
+
+
+def _report(result: Result, html: Path | None, json: Path | None, csv: Path | None) -> None:
+    to_stdout = json == _STANDARD_OUTPUT
+    for path, render in ((html, reports.to_html), (json, reports.to_json), (csv, reports.to_csv)):
+        if path == _STANDARD_OUTPUT:
+            print(render(result))
+        elif path is not None:
+            path.write_text(render(result), encoding="utf-8")
+    print_result(result, Console(stderr=to_stdout, highlight=False))

@@ -1,0 +1,266 @@
+"""A device under gevent: the Python client's session on a WebSocket, watched by the ledger."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar, Final
+
+import gevent
+from gevent.event import Event as Signal
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from chatctl.client.backoff import ABNORMAL_CLOSURE, close_code_of_refusal
+from chatctl.client.events import (
+    Delivered,
+    Ended,
+    Event,
+    Failed,
+    Message,
+    Notice,
+    Reconnecting,
+    Stale,
+    Unreadable,
+    Welcomed,
+)
+from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT
+from chatctl.client.session import Session
+from loadtest.ledger import Ledger
+from loadtest.recorder import Recorder
+from loadtest.rest import Frame, Rest, RestError
+from server.protocol import ErrorCode, Gap, MessageType, RateLimit
+
+clock: Final = time.perf_counter
+"""The one clock of all times in a generator process, in seconds."""
+
+_OPEN_TIMEOUT: Final = 20.0
+_CLOSE_TIMEOUT: Final = 2.0
+
+
+class Device:
+    """Connects, and reconnects as its session says, until it is closed.
+
+    Attributes:
+        welcomed: Set while the connection is open.
+
+    `acked` is told of each first ACK: the ledger, the message_id and the seq.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        session: Session,
+        ledger: Ledger,
+        recorder: Recorder,
+        rest: Rest,
+        origin: str,
+        acked: Callable[[Ledger, str, int], None],
+    ) -> None:
+        self.session = session
+        self.name = name
+        self.welcomed = Signal()
+        self._ledger = ledger
+        self._recorder = recorder
+        self._rest = rest
+        self._origin = origin
+        self._acked = acked
+        self._socket: ClientConnection | None = None
+        self._welcomed_before = False
+        self._ending = False  # the test itself ends the connection
+        self._greenlet = gevent.spawn(self._live)
+
+    # What a scenario does with it
+
+    @property
+    def limit(self) -> RateLimit | None:
+        """What the welcome told of the user's rate limit."""
+        return self.session.welcome.rate_limit if self.session.welcome else None
+
+    @property
+    def is_settled(self) -> bool:
+        """Connected, or not going to be."""
+        return bool(self.welcomed.is_set() or self._greenlet.ready())
+
+    def say(self, message_id: str, text: str, due: float) -> None:
+        """Sends a CHAT_MESSAGE; while there is no connection it waits for the next one."""
+        now = clock()
+        self._ledger.note_sent(self.name, message_id, text, due, now)
+        self._recorder.sent(due, now)
+        self.session.send(message_id, text, now)
+        self._flush()
+
+    def cut(self) -> None:
+        """Breaks the connection without a good-bye, as a phone does that loses its network."""
+        if self._socket is not None:
+            self._ending = True
+            with suppress(OSError):
+                self._socket.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Ends the session for good."""
+        connection = self._socket
+        self._greenlet.kill()
+        self.session.end()
+        if connection is not None:
+            connection.close()
+
+    def tick(self, now: float) -> None:
+        """To be called several times a second: time-outs and resends."""
+        deadline = self.session.deadline()
+        if deadline is not None and deadline <= now:
+            self._take(self.session.tick(now), now)
+            self._flush()
+
+    # The connection
+
+    def _live(self) -> None:
+        while True:
+            code, reason = self._connection()
+            now = clock()
+            self.welcomed.clear()
+            if not self._ending:
+                self._recorder.disconnected(code, reason, now)
+            self._ending = False
+            events = self.session.disconnected(code, reason, now, random.random())
+            self._take(events, now)
+            if not isinstance(events[-1], Reconnecting):
+                return
+            gevent.sleep(events[-1].delay)
+
+    def _connection(self) -> tuple[int, str]:
+        """Opens a connection and serves it to its end. Returns the close code and the reason."""
+        try:
+            self._socket = self._open()
+        except InvalidStatus as refusal:
+            status = refusal.response.status_code
+            return close_code_of_refusal(status), f"HTTP {status}"
+        except (OSError, InvalidHandshake, ConnectionClosed) as error:
+            return ABNORMAL_CLOSURE, f"cannot connect: {error or type(error).__name__}"
+        try:
+            while True:
+                payload = self._socket.recv()
+                now = clock()
+                self._take(self.session.receive(payload, now), now)
+                self._flush()
+        except ConnectionClosed as end:
+            return (end.rcvd.code, end.rcvd.reason) if end.rcvd else (ABNORMAL_CLOSURE, "connection lost")
+        finally:
+            self._socket = None
+
+    def _open(self) -> ClientConnection:
+        return connect(
+            self.session.start_connection(self._origin, clock()),
+            additional_headers=self.session.headers(),
+            compression=None,
+            proxy=None,
+            max_size=None,
+            ping_interval=None,  # the protocol has a heartbeat of its own
+            open_timeout=_OPEN_TIMEOUT,
+            close_timeout=_CLOSE_TIMEOUT,
+        )
+
+    def _flush(self) -> None:
+        frames = self.session.frames_to_send()
+        if self._socket is not None:
+            # What cannot be sent any more is sent again after the reconnect.
+            with suppress(ConnectionClosed):
+                for frame in frames:
+                    self._socket.send(frame)
+
+    # What the session reports
+
+    def _take(self, events: list[Event], now: float) -> None:
+        for event in events:
+            handle = self._HANDLERS.get(type(event))
+            if handle is not None:
+                handle(self, event, now)
+
+    def _on_message(self, event: Message, now: float) -> None:
+        # Without a fault, what is not new is the rightful start of a replay below a hole.
+        if event.new or event.fault is not None:
+            self._see(event.frame, now)
+
+    def _see(self, frame: Frame, now: float, recovered: bool = False) -> None:
+        message_id, seq = frame["message_id"], frame["seq"]
+        due = self._ledger.note_seen(self.name, message_id, seq, frame.get("data"), now, recovered=recovered)
+        if due is not None:
+            self._recorder.delivered(due, now)
+
+    def _on_delivered(self, event: Delivered, now: float) -> None:
+        if event.ack is None:
+            return  # the broadcast told it, and the ledger has that
+        message = event.message
+        due = self._ledger.note_ack(
+            message.message_id, event.seq, now, frames=message.transmissions, duplicate=event.duplicate
+        )
+        if due is not None and event.seq is not None:
+            self._recorder.acked(due, now)
+            self._acked(self._ledger, message.message_id, event.seq)
+
+    def _on_failed(self, event: Failed, now: float) -> None:
+        message, failure = event.message, event.message.failure
+        if failure is None or failure.code in (TIMEOUT, CONNECTION_LOST):
+            self._recorder.error("no answer in time", now)
+            return
+        due = self._ledger.note_nack(message.message_id, failure.code, now, frames=message.transmissions)
+        if due is not None:
+            self._recorder.nacked(due, failure.code, now)
+        if failure.code == ErrorCode.OUTCOME_UNKNOWN:
+            self._ledger.note_retry(message.message_id, now)
+            self.session.retry(message, message.message_id, now)
+
+    def _on_welcome(self, event: Welcomed, now: float) -> None:
+        self._ledger.note_joined(self.name, event.welcome.last_seq)
+        if self._welcomed_before:
+            self._recorder.reconnected(event.welcome.resumed, now)
+        self._welcomed_before = True
+        if event.welcome.gap is not None:
+            gevent.spawn(self._read_missed, event.welcome.gap)
+        self.welcomed.set()
+
+    def _read_missed(self, gap: Gap) -> None:
+        """Reads what the welcome said that would not be replayed; any other hole is a fault, and stays."""
+        after = gap.first - 1
+        try:
+            while after < gap.last and (
+                frames := self._rest.page(self.session.conversation_id, after, gap.last - after)
+            ):
+                for event in self.session.history(frames):
+                    if isinstance(event, Message):
+                        self._see(event.frame, clock(), recovered=True)
+                after = frames[-1]["seq"]
+        except RestError as error:
+            self._recorder.error(str(error), clock())
+
+    def _on_notice(self, event: Notice, now: float) -> None:
+        """Answers that nothing waits for, and ERRORs: a faultless server sends neither."""
+        frame = event.frame
+        if event.type == MessageType.ACK:
+            self._ledger.note_ack(frame["message_id"], frame.get("seq"), now)
+        elif event.type == MessageType.NACK:
+            self._ledger.note_nack(frame["message_id"], frame["error"]["code"], now)
+        elif event.type == MessageType.ERROR:
+            self._recorder.error(f"ERROR {frame['error']['code']}", now)
+
+    def _on_unreadable(self, event: Unreadable, now: float) -> None:
+        self._recorder.error(f"unreadable frame: {event.reason}", now)
+
+    def _on_stale(self, event: Stale, now: float) -> None:
+        self._recorder.error("nothing came for longer than heartbeat_timeout", now)
+        self.cut()
+
+    def _on_ended(self, event: Ended, now: float) -> None:
+        self._recorder.error(f"not let in again: {event.code} {event.reason}", now)
+
+    _HANDLERS: ClassVar[dict[type, Callable[["Device", Any, float], None]]] = {
+        Message: _on_message,
+        Delivered: _on_delivered,
+        Failed: _on_failed,
+        Welcomed: _on_welcome,
+        Notice: _on_notice,
+        Unreadable: _on_unreadable,
+        Stale: _on_stale,
+        Ended: _on_ended,
+    }

@@ -1,0 +1,199 @@
+"""One process's share of the load: its users' rooms, from the first connection to the judged ledgers."""
+
+import resource
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import gevent
+from gevent.pool import Pool
+
+from chatctl.client.backoff import Backoff
+from chatctl.client.session import Session
+from loadtest.device import Device, clock
+from loadtest.ledger import Ledger, Stored
+from loadtest.plan import Settings
+from loadtest.recorder import Listener, Recorder
+from loadtest.rest import Frame, Rest, RestError
+from loadtest.tally import Tally
+
+_TICK: Final = 0.01
+_DEVICE_TICK: Final = 0.25
+_SPOT_CHECK_INTERVAL: Final = 0.5
+
+# All answered and everybody connected, but a message not seen for this long: it will not come any more.
+_SILENCE: Final = 3.0
+# Two ACK time-outs of the protocol, one resend between them, and a reconnect at the backoff's cap.
+_PATIENCE: Final = 50.0
+# A doubled frame comes right behind the first; a reordered one overtakes by less.
+_AFTERMATH: Final = 0.5
+
+_READERS: Final = 4
+_TEXT_LENGTH: Final = 120
+_PATIENT: Final = Backoff(cap=5.0)
+
+Examine = Callable[[list[Frame]], Iterable[tuple[str, str]]]
+"""A room's history -> (invariant, how it was broken)."""
+
+
+class Room:
+    """A user's conversation, the devices in it, and its ledger."""
+
+    def __init__(self, name: str, devices: int, generator: "Generator", examine: Examine | None) -> None:
+        self.user_id = f"user-{name}"
+        self.conversation_id = f"conv-{name}"
+        self.ledger = Ledger(self.conversation_id)
+        self.examine = examine
+        self._generator = generator
+        self._name = name
+        self._sent = 0
+        self.devices = [self._device(number) for number in range(devices)]
+
+    def say(self, device: Device, due: float) -> str:
+        """Sends the next message from the device. Returns its message_id."""
+        self._sent += 1
+        message_id = f"{self._name}-{self._sent}"
+        device.say(message_id, f"{message_id} ".ljust(_TEXT_LENGTH, "."), due)
+        return message_id
+
+    def _device(self, number: int) -> Device:
+        session = Session(
+            self.user_id, self.conversation_id, client_id=f"{self._name}-device{number}", backoff=_PATIENT
+        )
+        return self._generator.device(f"device{number}", session, self.ledger)
+
+
+class Generator:
+    """Begins with `open_room`, ends with `finish`; between them it ticks by itself.
+
+    `name` makes ids of this process unlike those of the others.
+    """
+
+    def __init__(self, settings: Settings, name: str, listener: Listener, api_key: str | None) -> None:
+        self.settings = settings
+        self.rooms: list[Room] = []
+        self.sending = True
+        start = clock()
+        self.recorder = Recorder(start, start + settings.warmup, listener)
+        self.rest = Rest(settings.url, api_key)
+        self._name = f"{settings.run_id}-{name}"
+        self._next_spot_check = start
+        self._cpu = _CpuMeter()
+        self._ticker = gevent.spawn(self._tick)
+
+    def open_room(self, devices: int, examine: Examine | None = None) -> Room:
+        """A new user with that many devices; waits until all are welcomed, or that is long overdue."""
+        room = Room(f"{self._name}-{len(self.rooms)}", devices, self, examine)
+        self.rooms.append(room)
+        gevent.wait([device.welcomed for device in room.devices], timeout=_PATIENCE)
+        return room
+
+    def note(self, text: str) -> None:
+        """Something that the reader of the result should know."""
+        self.recorder.tally.notes[text] += 1
+
+    def device(self, name: str, session: Session, ledger: Ledger) -> Device:
+        return Device(name, session, ledger, self.recorder, self.rest, self.settings.url, self._spot_check)
+
+    def finish(self) -> Tally:
+        """Waits for what is under way, closes everything, reads the histories, judges."""
+        self.sending = False
+        tally = self.recorder.tally
+        self._cpu.stop(tally)
+        self._settle()
+        self._ticker.kill()
+        tally.users, tally.devices = len(self.rooms), len(self._devices)
+        tally.welcomed = sum(device.session.welcome is not None for device in self._devices)
+        Pool(100).map(Device.close, self._devices)
+        Pool(_READERS).map(self._judge, self.rooms)
+        for room in self.rooms:
+            tally.add_ledger(room.ledger)
+        self.rest.close()
+        return tally
+
+    @property
+    def _devices(self) -> list[Device]:
+        return [device for room in self.rooms for device in room.devices]
+
+    # While it runs
+
+    def _tick(self) -> None:
+        """Measures how late this process is, and lets the sessions look at the time."""
+        next_devices = clock() + _DEVICE_TICK
+        while True:
+            due = clock() + _TICK
+            gevent.sleep(_TICK)
+            now = clock()
+            if self.sending and now >= self.recorder.measure_from:
+                self._cpu.start()
+                self.recorder.tally.generator.lag.record(now - due)
+            if now >= next_devices:
+                next_devices = now + _DEVICE_TICK
+                for device in self._devices:
+                    device.tick(now)
+
+    def _spot_check(self, ledger: Ledger, message_id: str, seq: int) -> None:
+        """Now and then, right after an ACK: is the message there? An ACK before the save shows so."""
+        now = clock()
+        if now >= self._next_spot_check:
+            self._next_spot_check = now + _SPOT_CHECK_INTERVAL
+            gevent.spawn(self._ask_for, ledger, message_id, seq)
+
+    def _ask_for(self, ledger: Ledger, message_id: str, seq: int) -> None:
+        try:
+            frames = self.rest.page(ledger.conversation_id, seq - 1, 1)
+        except RestError as error:
+            self.recorder.error(str(error), clock())
+            return
+        if [frame["message_id"] for frame in frames] != [message_id]:
+            ledger.note_absent(message_id, seq)
+
+    # The end
+
+    def _settle(self) -> None:
+        began = clock()
+        while (now := clock()) < began + _PATIENCE:
+            settled = all(room.ledger.is_answered for room in self.rooms) and all(
+                device.is_settled for device in self._devices
+            )
+            silent = now > max(began, self.recorder.last_sign) + _SILENCE
+            if settled and (silent or all(room.ledger.is_delivered for room in self.rooms)):
+                break
+            gevent.sleep(0.05)
+        gevent.sleep(_AFTERMATH)
+
+    def _judge(self, room: Room) -> None:
+        """Reads the room's history page by page; only a scenario's own examination needs it as a whole."""
+        try:
+            if room.examine is None:
+                room.ledger.judge(map(_stored, self.rest.history(room.conversation_id)))
+                return
+            frames = list(self.rest.history(room.conversation_id))
+        except RestError as error:
+            self.recorder.tally.unread[str(error)] += 1
+            return
+        room.ledger.judge(map(_stored, frames))
+        for invariant, how in room.examine(frames):
+            self.recorder.tally.violations.setdefault(invariant, []).append(how)
+
+
+class _CpuMeter:
+    """The process's CPU and wall time between two moments."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, float] | None = None
+
+    def start(self) -> None:
+        self._began = self._began or (time.process_time(), clock())
+
+    def stop(self, tally: Tally) -> None:
+        load = tally.generator
+        load.processes = 1
+        load.rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if self._began is not None:
+            load.cpu_seconds = time.process_time() - self._began[0]
+            load.wall_seconds = clock() - self._began[1]
+
+
+def _stored(frame: Frame) -> Stored:
+    return Stored(frame["seq"], frame["message_id"], frame["data"])

@@ -1,0 +1,91 @@
+"""A server of the load test's own: limits wide, files in a folder that is thrown away."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from loadtest.free_port import free_port
+
+_START_TIMEOUT: Final = 30.0
+_STOP_TIMEOUT: Final = 20.0
+
+WIDE_LIMITS: Final[Mapping[str, str]] = {
+    "CHAT_RATE_LIMIT__ENABLED": "false",
+    "CHAT_CONNECTIONS__MAX_TOTAL": "100000",
+    "CHAT_CONNECTIONS__MAX_PER_IP": "100000",
+    "CHAT_CONNECTIONS__MAX_PER_USER": "1000",
+    "CHAT_LOG__LEVEL": "warning",
+}
+"""The settings of such a server, as environment variables."""
+
+
+class ServerFailed(Exception):
+    """It did not start; the message is its own last line."""
+
+
+@contextmanager
+def local_server(settings: Mapping[str, str]) -> Iterator[str]:
+    """Starts a server with these settings over WIDE_LIMITS, yields its URL, and stops it.
+
+    The folder with its database is in TMPDIR (a disk, if the figures are to mean anything).
+
+    Raises:
+        ServerFailed: It ended, or did not answer in time.
+    """
+    with tempfile.TemporaryDirectory(prefix="chatctl-loadtest-") as folder:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with (Path(folder) / "server.log").open("w+") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "chatctl", "serve", "--host", "127.0.0.1", "--port", str(port)],
+                cwd=folder,
+                env={**_own_environment(), **WIDE_LIMITS, **settings},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C ends the load first
+            )
+            try:
+                _wait_until_ready(process, url, Path(log.name))
+                yield url
+            finally:
+                _stop(process)
+
+
+def _own_environment() -> dict[str, str]:
+    """Without the settings of whatever server runs beside."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        if is_alive(url):
+            return
+        time.sleep(0.05)
+    lines = log.read_text(errors="replace").strip().splitlines()
+    raise ServerFailed(f"the server did not start: {lines[-1] if lines else 'it said nothing'}")
+
+
+def is_alive(url: str) -> bool:
+    """Whether a chat server answers there."""
+    try:
+        return httpx2.get(f"{url}/health/live", timeout=5.0, trust_env=False).is_success
+    except (httpx2.HTTPError, httpx2.InvalidURL):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,64 @@
+"""The server's REST routes that a load test needs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+
+Frame = dict[str, Any]
+
+_PAGE = 200  # the most that one page of history holds
+
+
+class RestError(Exception):
+    """The server could not be reached, or refused; the message is one line."""
+
+
+class Rest:
+    """A client of one server. Safe for use by several threads or greenlets."""
+
+    def __init__(self, url: str, api_key: str | None = None, timeout: float = 10.0) -> None:
+        headers = {"X-API-Key": api_key} if api_key else {}
+        self._client = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def stats(self) -> dict[str, Any]:
+        return self._json("GET", "/stats")
+
+    def about(self) -> dict[str, Any]:
+        return self._json("GET", "/")
+
+    def page(self, conversation_id: str, after_seq: int, limit: int = _PAGE) -> list[Frame]:
+        """The frames directly above `after_seq`, at most `limit`."""
+        return list(self._page(conversation_id, after_seq, limit)["items"])
+
+    def history(self, conversation_id: str) -> Iterator[Frame]:
+        """Every message of the conversation, from the first."""
+        newest, more = 0, True
+        while more:
+            page = self._page(conversation_id, newest, _PAGE)
+            yield from page["items"]
+            more = bool(page["has_more"] and page["items"])
+            newest = page["items"][-1]["seq"] if more else newest
+
+    def send_ai(self, conversation_id: str, message_id: str, text: str) -> dict[str, Any]:
+        """Sends an AI's message; the answer is the ACK."""
+        body = {"conversation_id": conversation_id, "message_id": message_id, "message": text}
+        return self._json("POST", "/api/send-ai-message", json=body)
+
+    def _page(self, conversation_id: str, after_seq: int, limit: int) -> dict[str, Any]:
+        query = {"after_seq": after_seq, "limit": limit}
+        return self._json("GET", f"/api/conversations/{conversation_id}/messages", params=query)
+
+    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        try:
+            response = self._client.request(method, path, **request)
+            response.raise_for_status()
+            return dict(response.json())
+        except httpx2.HTTPStatusError as error:
+            status = error.response.status_code
+            raise RestError(f"{method} {path} answered with HTTP {status}") from error
+        except (httpx2.HTTPError, ValueError) as error:
+            raise RestError(f"{method} {path}: {error or type(error).__name__}") from error

@@ -1,0 +1,1 @@
+"""One Locust file for each scenario of `loadtest.plan`; `locust -f` takes them as they are."""

@@ -1,0 +1,311 @@
+"""From what was measured to what it means: faults, objectives, and whether the run says anything at all."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import fmean, linear_regression
+from typing import Any, Final
+
+from loadtest import slo
+from loadtest.ledger import Fault
+from loadtest.machine import describe_machine
+from loadtest.plan import SCENARIOS, Scenario, Settings
+from loadtest.result import (
+    Check,
+    Curves,
+    GeneratorUse,
+    Latency,
+    Objective,
+    Percentiles,
+    Result,
+)
+from loadtest.slo import SLO
+from loadtest.tally import Second, Tally
+from loadtest.timeline import timeline
+
+# A generator whose own loop is this late (p99, ms), or that has no CPU left, measures itself.
+_LAG_INVALID: Final = 100.0
+_LAG_WARNING: Final = 10.0
+_CPU_INVALID: Final = 95.0
+_CPU_WARNING: Final = 80.0
+_ENOUGH_FOR_P99_9: Final = 10_000
+_FEWEST_POINTS_OF_A_SLOPE: Final = 5
+_MIB: Final = 1024 * 1024
+
+# Refusals by a limit: NACK codes and close codes.
+_LIMIT_NACKS: Final = ("rate_limited",)
+_LIMIT_CLOSES: Final = ("1008", "1013")
+
+RECONNECTS_COUNTED: Final = "the server counts every reconnection"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a run leaves behind.
+
+    Attributes:
+        tally: Of all generator processes together.
+        missing_processes: How many of them gave no account.
+        seconds, samples: By seconds since the start; a sample is one answer of GET /stats.
+        before, after: GET /stats; empty where it could not be read.
+        ran: Seconds from the start until the sending stopped.
+        trouble: Why the run came to nothing, where it did.
+    """
+
+    scenario: Scenario
+    settings: Settings
+    slos: list[SLO]
+    tally: Tally
+    missing_processes: int
+    seconds: Mapping[int, Second]
+    samples: Mapping[int, dict[str, Any]]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    started_at: str
+    ran: float
+    machine: dict[str, Any]
+    trouble: str | None = None
+
+
+def judge(evidence: Evidence) -> Result:
+    """The result of the run."""
+    tally, settings = evidence.tally, evidence.settings
+    measured = max(0.0, evidence.ran - settings.warmup)
+    points = timeline(evidence.seconds, evidence.samples, evidence.ran)
+    result = Result(
+        scenario=settings.scenario,
+        passed=False,
+        valid=False,
+        invalid_because=[],
+        failed_because=[],
+        warnings=[],
+        started_at=evidence.started_at,
+        measured_seconds=round(measured, 3),
+        settings=settings,
+        users=tally.users,
+        devices=tally.devices,
+        sent=tally.sent,
+        acked=tally.acked,
+        nacked=dict(tally.nacked),
+        deliveries=tally.deliveries,
+        **{fault.value: tally.faults[fault.value] for fault in Fault},
+        reconnects=tally.reconnects,
+        disconnects=dict(tally.disconnects),
+        errors=dict(tally.errors.most_common(50)),
+        send_rate=_per_second(tally.measured_sent, measured),
+        delivery_rate=_per_second(tally.measured_deliveries, measured),
+        latency_ms=Latency(
+            ack=Percentiles.model_validate(tally.ack.summary()),
+            delivery=Percentiles.model_validate(tally.delivery.summary()),
+        ),
+        checks=[],
+        slos=[],
+        findings=tally.first_findings(),
+        generator=_generator_use(tally),
+        server={"url": settings.url, "before": evidence.before, "after": evidence.after},
+        machine=evidence.machine,
+        curves=Curves(ack=tally.ack.curve(), delivery=tally.delivery.curve()),
+        timeline=points,
+    )
+    result.checks = list(_checks(evidence))
+    result.slos = [_objective(wanted, result, tally) for wanted in evidence.slos]
+    result.failed_because = list(_failures(result))
+    result.invalid_because = list(_invalidities(evidence, result))
+    result.warnings = list(_warnings(evidence, result))
+    result.valid = not result.invalid_because
+    result.passed = result.valid and not result.failed_because
+    return result
+
+
+def of_nothing(settings: Settings, expressions: list[str], reason: str) -> Result:
+    """The result of a run that never began."""
+    return judge(
+        Evidence(
+            scenario=SCENARIOS[settings.scenario],
+            settings=settings,
+            slos=[slo.parse(expression) for expression in expressions],
+            tally=Tally(),
+            missing_processes=0,
+            seconds={},
+            samples={},
+            before={},
+            after={},
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ran=0.0,
+            machine=describe_machine(),
+            trouble=reason,
+        )
+    )
+
+
+def _per_second(count: int, seconds: float) -> float:
+    return round(count / seconds, 2) if seconds else 0.0
+
+
+def _generator_use(tally: Tally) -> GeneratorUse:
+    load = tally.generator
+    cpu = 100 * load.cpu_seconds / load.wall_seconds if load.wall_seconds else None
+    return GeneratorUse(
+        processes=load.processes,
+        cpu_percent=None if cpu is None else round(cpu, 1),
+        rss_bytes=load.rss_bytes,
+        lag_ms=Percentiles.model_validate(load.lag.summary()),
+    )
+
+
+def _checks(evidence: Evidence) -> Iterator[Check]:
+    for name in evidence.scenario.invariants:
+        details = evidence.tally.violations.get(name, [])
+        yield Check(name=name, passed=not details, details=details)
+    if evidence.scenario.counts_reconnects:
+        yield _reconnects_counted(evidence)
+
+
+def _reconnects_counted(evidence: Evidence) -> Check:
+    try:
+        before, after = (stats["connections"]["reconnections"] for stats in (evidence.before, evidence.after))
+    except KeyError:
+        details = ["GET /stats did not tell the number of reconnections"]
+    else:
+        counted, made = after - before, evidence.tally.reconnects
+        details = [] if counted == made else [f"{made} reconnections were made, {counted} counted"]
+    return Check(name=RECONNECTS_COUNTED, passed=not details, details=details)
+
+
+def _failures(result: Result) -> Iterator[str]:
+    for fault in Fault:
+        count = getattr(result, fault.value)
+        if count:
+            yield f"{fault.value.replace('_', ' ')}: {count}"
+    for check in result.checks:
+        if not check.passed:
+            yield f"{check.name}: {check.details[0]}"
+    for objective in result.slos:
+        if not objective.passed:
+            value = (
+                "nothing was measured"
+                if objective.value is None
+                else f"it was {objective.value:g}{objective.unit}"
+            )
+            yield f"{objective.expression}: {value}"
+
+
+def _invalidities(evidence: Evidence, result: Result) -> Iterator[str]:
+    if evidence.trouble:
+        yield evidence.trouble
+    elif not result.sent:
+        yield "nothing was sent"
+    if evidence.missing_processes:
+        yield f"{evidence.missing_processes} generator processes gave no account"
+    for reason, count in evidence.tally.unread.items():
+        yield f"the history of {count} conversations could not be read: {reason}"
+    yield from _provoked_limits(evidence)
+    yield from _overload(result)
+
+
+def _provoked_limits(evidence: Evidence) -> Iterator[str]:
+    """Refusals that the scenario did not mean to provoke."""
+    provokes, tally = evidence.scenario.provokes, evidence.tally
+    for code in _LIMIT_NACKS:
+        if tally.nacked[code] and code not in provokes:
+            yield f"{tally.nacked[code]} messages were refused as {code}"
+    for code in _LIMIT_CLOSES:
+        if tally.disconnects[code] and code not in provokes:
+            yield f"{tally.disconnects[code]} connections were refused with {code}"
+    missing = tally.devices - tally.welcomed
+    if missing:
+        yield f"{missing} of {tally.devices} devices were never welcomed"
+
+
+def _overload(result: Result) -> Iterator[str]:
+    """Signs that the generator, and not the server, was the bottleneck."""
+    use = result.generator
+    lag = use.lag_ms.p99 or 0.0
+    if lag > _LAG_INVALID:
+        yield f"the generator was overloaded: its own loop ran {lag:.0f} ms late (p99)"
+    if (use.cpu_percent or 0.0) > _CPU_INVALID:
+        yield f"the generator was overloaded: {use.cpu_percent:.0f}% of a CPU; use more --processes"
+
+
+def _warnings(evidence: Evidence, result: Result) -> Iterator[str]:
+    use = result.generator
+    lag = use.lag_ms.p99 or 0.0
+    if lag > _LAG_WARNING:
+        yield f"the generator's own loop ran {lag:.1f} ms late (p99): latencies have that in them"
+    for objective, wanted in zip(result.slos, evidence.slos, strict=True):
+        missed_by = (objective.value or 0.0) - wanted.bound
+        if not objective.passed and wanted.is_latency and missed_by < lag:
+            yield f"the generator's own lag may be all that {wanted.expression} was missed by"
+    if (use.cpu_percent or 0.0) > _CPU_WARNING:
+        yield f"the generator used {use.cpu_percent:.0f}% of a CPU: more --processes measure more exactly"
+    if result.latency_ms.ack.count < _ENOUGH_FOR_P99_9:
+        count = result.latency_ms.ack.count
+        yield f"of {count} ACKs only {max(1, count // 1000)} are above p99.9: run longer to believe it"
+    for note, count in evidence.tally.notes.items():
+        yield f"{note} ({count} times)" if count > 1 else note
+    if not result.timeline or not any(point.server for point in result.timeline):
+        yield "the server's own metrics are missing: GET /stats could not be read"
+
+
+def _objective(wanted: SLO, result: Result, tally: Tally) -> Objective:
+    value = _value(wanted, result, tally)
+    return Objective(
+        expression=wanted.expression,
+        value=None if value is None else round(value, 3),
+        unit=wanted.unit if wanted.unit in ("", "%", "/s") else f" {wanted.unit}",
+        passed=wanted.holds(value),
+    )
+
+
+def _value(wanted: SLO, result: Result, tally: Tally) -> float | None:
+    """What was measured for the metric, in its own unit."""
+    if wanted.percentile is not None:
+        what, percent = wanted.percentile
+        return (tally.ack if what == "ack" else tally.delivery).percentile(percent)
+    return _figures(result)[wanted.metric]
+
+
+def _figures(result: Result) -> dict[str, float | None]:
+    """Every metric of slo.METRICS."""
+    nacked = sum(result.nacked.values())
+    measured = [point for point in result.timeline if point.t >= result.settings.warmup]
+    servers = [(float(point.t), point.server) for point in measured if point.server]
+    memory = [(t, server.rss_bytes / _MIB) for t, server in servers if server.rss_bytes is not None]
+    return {
+        "ack_mean": result.latency_ms.ack.mean,
+        "ack_max": result.latency_ms.ack.max,
+        "delivery_mean": result.latency_ms.delivery.mean,
+        "delivery_max": result.latency_ms.delivery.max,
+        **{name: getattr(result, name) for name in ("sent", "acked", "deliveries", "reconnects")},
+        **{fault.value: getattr(result, fault.value) for fault in Fault},
+        "nacked": nacked,
+        "disconnects": sum(result.disconnects.values()),
+        "errors": sum(result.errors.values()),
+        "nack_rate": 100 * nacked / result.sent if result.sent else None,
+        "send_rate": result.send_rate,
+        "delivery_rate": result.delivery_rate,
+        "server_cpu": _mean([server.cpu_percent for _, server in servers]),
+        "server_rss": max((size for _, size in memory), default=None),
+        "loop_lag": _highest([server.loop_lag_ms for _, server in servers]),
+        "rss_growth": growth(memory),
+        "ack_growth": growth([(float(point.t), point.ack_p50) for point in measured if point.ack_p50]),
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _highest(values: list[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def growth(points: list[tuple[float, float]]) -> float | None:
+    """By how many percent the straight line through the points rises from the first to the last."""
+    if len(points) < _FEWEST_POINTS_OF_A_SLOPE:
+        return None
+    times = [time for time, _ in points]
+    slope, intercept = linear_regression(times, [value for _, value in points])
+    start = intercept + slope * times[0]
+    return 100 * slope * (times[-1] - times[0]) / start if start > 0 else None

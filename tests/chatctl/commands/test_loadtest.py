@@ -1,0 +1,70 @@
+"""chatctl loadtest: exit codes, and what stands on which stream. tests/loadtest has the load itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest.free_port import free_port
+from loadtest.plan import SCENARIOS
+from tests.chatctl.conftest import Run
+
+
+def test_lists_the_scenarios(chatctl: Run) -> None:
+    listed = json.loads(chatctl("loadtest", "list", "--json").out)
+    assert [one["name"] for one in listed] == list(SCENARIOS)
+    table = chatctl("loadtest", "list").out
+    assert all(scenario.proves in table for scenario in SCENARIOS.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["fanuot"], "did you mean fanout?"),
+        (["fanout", "--slo", "ack_p99<50%"], "ms"),
+        (["fanout", "--slo", "akc_p99<50ms"], "did you mean ack_p99?"),
+        (["fanout", "--duration", "fast"], "--duration"),
+        (["fanout", "--duration", "0"], "--duration"),
+        (["fanout", "--users", "0"], "--users"),
+        (["fanout", "--users", "2", "--processes", "3"], "--processes"),
+        (["fanout", "--html", "no/such/folder/report.html"], "no/such/folder"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(chatctl: Run, arguments: list[str], hint: str) -> None:
+    result = chatctl("loadtest", "run", *arguments)
+    assert result.code == 2
+    assert hint in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_an_unreachable_server_makes_the_run_not_valid(chatctl: Run) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    result = chatctl("loadtest", "run", "fanout", "--url", url, "--json", "-")
+    document = json.loads(result.out)
+    assert result.code == 3
+    assert (document["valid"], document["passed"], document["sent"]) == (False, False, 0)
+    assert "--serve" in document["invalid_because"][0]
+
+
+def test_serves_runs_and_reports(chatctl: Run, empty_folder: Path) -> None:
+    files = {name: empty_folder / f"report.{name}" for name in ("html", "json", "csv")}
+    options = [f"--{name}={path}" for name, path in files.items()]
+    load = ["--users", "4", "--devices", "2", "--rate", "40", "--duration", "2s"]
+    objectives = ["--slo", "ack_p99<30s", "--slo", "ack_max>1000s"]
+    result = chatctl("loadtest", "run", "fanout", "--serve", *load, *objectives, *options)
+    document = json.loads(files["json"].read_text())
+    assert document["invalid_because"] == []
+    assert (document["lost"], document["duplicated"], document["out_of_order"], document["ghosts"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
+    assert document["sent"] == document["acked"] == document["deliveries"] / 2 > 40
+    assert [slo["passed"] for slo in document["slos"]] == [True, False]
+    assert set(document["latency_ms"]["ack"]) >= {"p50", "p90", "p99", "p99_9", "max"}
+    assert document["server"]["after"]["messages"]["acked"] == document["acked"]
+    assert "failed" in result.out
+    assert result.code == 1
+    assert files["csv"].read_text().count("\n") == len(document["timeline"]) + 1
+    assert "https://" not in files["html"].read_text()
