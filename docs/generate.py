@@ -23,7 +23,7 @@ CLI_HEAD = """\
 The command line. This page is made from each command's `--help` by `docs/generate.py`.
 
 - Exit code 0: done. 1: the thing asked for failed. 2: usage or configuration.
-- Errors are one line on standard error.
+- Errors are one line on standard error; `CHATCTL_TRACEBACK=1` shows where an internal one came from.
 - `--json`, where a command prints data, prints one JSON document and nothing else on standard output.
 - `CHATCTL_URL` names the server and `CHATCTL_API_KEY` the key, for commands that talk to one.
 - Text that came from users is printed with control characters escaped.

@@ -1,6 +1,7 @@
 """From what users gave to `Settings`, or to all that is wrong with it, a line each."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,9 @@ from server.settings.masking import shown
 from server.settings.rules import PUBLIC_BIND, RULES, Rule
 from server.settings.schema import SECTIONS, Settings, keys
 from server.settings.sources import ConfigFileError, Given, from_environment, from_file, from_options
+
+# How pydantic's messages begin; the line names the key already.
+_subject = re.compile(r"^(Value error, |(Input|String|Value) (?=should))").sub
 
 
 class SettingsError(Exception):
@@ -73,7 +77,7 @@ def _detail(section: str, item: Given, detail: ErrorDetails) -> str:
 
 
 def _reworded(problem: str) -> str:
-    return problem.removeprefix("Value error, ").removeprefix("Input ").replace("valid tuple", "list")
+    return _subject("", problem).replace("valid tuple", "list")
 
 
 def _unknown(key: str) -> str:

@@ -36,6 +36,12 @@ def _web_origin(text: str) -> str:
     return text
 
 
+def _filled(secret: SecretStr) -> SecretStr:
+    if not secret:
+        raise ValueError("should not be empty")
+    return secret
+
+
 def _one_of(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
         if url and not url.startswith(schemes):
@@ -218,7 +224,7 @@ class Auth(Section):
     """Algorithms that are accepted, whatever a token's header says."""
     jwt_audience: str = ""
     """`aud` that a token must have; "" does not ask for one."""
-    api_keys: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = ()
+    api_keys: tuple[Annotated[SecretStr, AfterValidator(_filled)], ...] = ()
     """Keys of back-end services and operators."""
 
 

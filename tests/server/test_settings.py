@@ -204,6 +204,11 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_what_depends_on_a_faulty_value_is_not_judged(tmp_path: Path) -> None:
+    found = faults(tmp_path, '[server]\nshutdown_grace = "long"\n[store]\ntimeout = 10')
+    assert [line.split(" ")[0] for line in found] == ["server.shutdown_grace"]
+
+
 @pytest.mark.parametrize(
     ("toml", "line"),
     [

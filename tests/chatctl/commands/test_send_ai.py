@@ -110,6 +110,15 @@ def test_an_unreachable_server_is_one_line_and_exit_code_1(chatctl: Run) -> None
     )
 
 
+def test_a_proxy_is_not_asked_the_way_to_this_machine(
+    chatctl: Run, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    rest.answers[ROUTE] = (200, ACK)
+    assert chatctl("send-ai", "c", "Hi").code == 0
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ws://127.0.0.1:8000", "http://"])
 def test_what_is_no_url_of_a_server_exits_2(chatctl: Run, url: str) -> None:
     code, _, err = chatctl("send-ai", "c", "x", "--url", url)

@@ -4,6 +4,7 @@ from chatctl.dashboard.history import History, Snapshot
 from chatctl.dashboard.view import dashboard
 from tests.chatctl.dashboard.figures_of_a_server import error, event, room, stats
 
+DIM = "\x1b[2m"  # SGR 2
 URL = "http://chat.example"
 
 
@@ -21,8 +22,10 @@ def history(*rates: int, nacked: int = 0) -> History:
     return told
 
 
-def picture(told: History, width: int = 140, height: int = 45, now: float = 0) -> str:
-    console = Console(width=width, height=height, force_terminal=False)
+def picture(told: History, width: int = 140, height: int = 45, now: float = 0, colored: bool = False) -> str:
+    console = Console(
+        width=width, height=height, force_terminal=colored, color_system="standard" if colored else None
+    )
     with console.capture() as capture:
         console.print(dashboard(told, URL, width, height, now))
     return capture.get()
@@ -84,6 +87,17 @@ def test_a_server_that_went_away_leaves_the_last_figures_and_says_for_how_long()
     assert "● no answer for 1m 05s (Connection refused)" in shown
     assert "14.9" in shown
     assert "in/s        -" in shown
+
+
+def test_old_figures_are_dimmed() -> None:
+    def is_dim(told: History) -> bool:
+        line = next(line for line in picture(told, colored=True).splitlines() if "rate_limited" in line)
+        return DIM in line
+
+    told = history(50)
+    assert not is_dim(told)
+    told.miss("Connection refused")
+    assert is_dim(told)
 
 
 def test_it_recovers_when_the_server_is_back() -> None:
