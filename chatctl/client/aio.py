@@ -40,7 +40,7 @@ from chatctl.client.events import (
     State,
     Welcomed,
 )
-from chatctl.client.history import MAX_PAGE, History
+from chatctl.client.history import MAX_PAGE, History, is_loopback
 from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
 
@@ -118,6 +118,7 @@ class ChatClient:
         self._history = History(url, self._rest_headers)
         self._outcomes: dict[int, asyncio.Future[Delivered | MessageFailed]] = {}
         self._running: asyncio.Task[Ended] | None = None
+        self._ended: Ended | None = None
         self._welcomed = asyncio.Event()
         self._hurry = asyncio.Event()
         self._socket: ClientConnection | None = None
@@ -134,6 +135,7 @@ class ChatClient:
         Also begins anew after an `Ended`.
         """
         self._welcomed.clear()
+        self._ended = None
         self._running = asyncio.create_task(self._run())
         welcomed = asyncio.create_task(self._welcomed.wait())
         await asyncio.wait((welcomed, self._running), return_when=asyncio.FIRST_COMPLETED)
@@ -190,7 +192,7 @@ class ChatClient:
         """Does not wait for the next attempt any longer."""
         self._hurry.set()
 
-    # -- what a device says --------------------------------------------------------------------------
+    # -- what a device says: all of it raises SessionEnded after `Ended` -------------------------------
 
     def send(self, text: str, message_id: str | None = None, timestamp: str | None = None) -> Sending:
         """Sends a message, now or as soon as there is a connection.
@@ -198,24 +200,24 @@ class ChatClient:
         `timestamp` (RFC 3339) reaches the devices as `client_timestamp`. Raises ValueError if the
         message_id is in flight, or the text holds a lone surrogate.
         """
-        return self._sending(self.session.send(message_id or _new_id(), text, self._now(), timestamp))
+        return self._sending(self._speaker.send(message_id or _new_id(), text, self._now(), timestamp))
 
     def retry(self, message: Outgoing) -> Sending:
         """Sends a failed message again, with the same message_id where it may have been saved."""
-        return self._sending(self.session.retry(message, _new_id(), self._now()))
+        return self._sending(self._speaker.retry(message, _new_id(), self._now()))
 
     def mark_read(self, seq: int) -> Sending | None:
         """Everything up to `seq` has been read; None if that is no news."""
-        receipt = self.session.mark_read(_new_id(), seq, self._now())
+        receipt = self._speaker.mark_read(_new_id(), seq, self._now())
         return self._sending(receipt) if receipt else None
 
     def cancel_response(self, message_id: str) -> Sending:
         """Stops the AI_RESPONSE with this id, which is being written."""
-        return self._sending(self.session.cancel_response(_new_id(), message_id, self._now()))
+        return self._sending(self._speaker.cancel_response(_new_id(), message_id, self._now()))
 
     def refresh_token(self, token: str) -> Sending:
         """Gives the open connection a new JWT."""
-        return self._sending(self.session.refresh_token(_new_id(), token, self._now()))
+        return self._sending(self._speaker.refresh_token(_new_id(), token, self._now()))
 
     def typing(self, is_typing: bool) -> None:
         """Call it at every key: it is sent as often as needed."""
@@ -228,6 +230,12 @@ class ChatClient:
         Raises HistoryUnavailable.
         """
         return await self._history.page(self.session.conversation_id, before_seq=before_seq, limit=limit)
+
+    @property
+    def _speaker(self) -> Session:
+        if self._ended:
+            raise SessionEnded(self._ended.code, self._ended.reason)
+        return self.session
 
     def _sending(self, message: Outgoing) -> Sending:
         outcome = asyncio.get_running_loop().create_future()
@@ -278,6 +286,7 @@ class ChatClient:
                 ping_interval=None,  # the protocol has a heartbeat of its own
                 close_timeout=_CLOSE_TIMEOUT,
                 max_size=_MAX_FRAME_BYTES,
+                proxy=None if is_loopback(self._url) else True,
             ) as socket:
                 return await self._exchange(socket)
         except InvalidStatus as refusal:
@@ -336,6 +345,7 @@ class ChatClient:
                 if replaced:
                     self._release_held()
             case Ended():
+                self._ended = event
                 self._stop_catching_up()
         self._emit(event)
 

@@ -47,10 +47,18 @@ class Outgoing:
     number: int  # the order in which the session was told to send
     deadline: float = 0.0
     status: Status = Status.SENDING
-    transmissions: int = 0  # over all connections
+    transmissions: int = 0  # over all connections, as are the NACKs
+    nacks: int = 0
     resent: bool = False  # the one automatic resend after a timeout has been used
     failure: Failure | None = None
     saved_as: int | None = None  # the seq in its broadcast: proof of the save, should the ACK be lost
+
+    @property
+    def outcome_open(self) -> bool:
+        """Whether, after a failure, it may have been saved or may yet be: by a transmission that no answer
+        has come to, if by nothing else."""
+        failed_open = self.failure is not None and self.failure.outcome_open
+        return failed_open or self.transmissions > self.nacks
 
 
 class Outbox:
@@ -81,7 +89,7 @@ class Outbox:
     def failed(self, message: Outgoing, failure: Failure) -> None:
         self.forget(message.message_id)
         message.status, message.failure = Status.FAILED, failure
-        if failure.outcome_open or message.transmissions > 1:
+        if message.outcome_open:
             self._in_doubt[message.message_id] = message
 
     def forget(self, message_id: str) -> None:

@@ -203,9 +203,13 @@ class Session:
         """
         if message.failure is None:
             raise ValueError(f"message {message.message_id} has not failed")
-        message_id = message.message_id if message.failure.outcome_open else new_id
+        same_id = message.outcome_open and message.failure.retryable
         self.discard(message)
-        return self.send_frame(message.type, message_id, message.data, now)
+        again = self.send_frame(message.type, message.message_id if same_id else new_id, message.data, now)
+        if same_id:
+            again.transmissions += message.transmissions
+            again.nacks = message.nacks
+        return again
 
     def discard(self, message: Outgoing) -> None:
         """Forgets a failed message: a late answer to it is a mere Notice."""
@@ -340,7 +344,10 @@ class Session:
         error = frame["error"]
         failure = Failure(error["code"], str(frame.get("data")), error["retryable"], error.get("retry_after"))
         message = self._outbox.awaiting(frame["message_id"])
-        return self._on_other(frame, now) if message is None else [self._fail(message, failure)]
+        if message is None:
+            return self._on_other(frame, now)
+        message.nacks += 1
+        return [self._fail(message, failure)]
 
     def _on_chunk(self, frame: Frame, now: float) -> list[Event]:
         message_id, data = frame["message_id"], frame["data"]

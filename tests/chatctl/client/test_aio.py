@@ -217,6 +217,8 @@ async def test_it_does_not_reconnect_where_the_close_code_forbids_it(code: int) 
 
         assert events[-1] == Ended(code, "because")
         assert len(server.visits) == 1
+        with pytest.raises(SessionEnded, match="because"):
+            client.send("too late")
 
 
 @asynchronous

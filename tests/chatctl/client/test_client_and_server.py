@@ -113,25 +113,26 @@ async def test_the_same_client_id_replaces_and_the_replaced_one_stays_away(serve
 
 @asynchronous
 async def test_whatever_is_cut_off_every_message_is_saved_once_and_shown_once_in_order(
-    server: RunningServer,
+    tmp_path: Path,
 ) -> None:
-    async with (
-        cut_proxy(server) as (url, cut),
-        ChatClient(url, "kai", ROOM, client_id="phone", backoff=QUICK) as phone,
-        device(server, "laptop") as laptop,
-    ):
-        sendings = []
-        for number in range(25):
-            sendings.append(phone.send(str(number)))
-            await asyncio.sleep(0.01)
-            if number % 5 == 4:
-                cut()
-        delivered = [await sending for sending in sendings]
+    with running_server(tmp_path, rate_limit__enabled=False) as server:
+        async with (
+            cut_proxy(server) as (url, cut),
+            ChatClient(url, "kai", ROOM, client_id="phone", backoff=QUICK) as phone,
+            device(server, "laptop") as laptop,
+        ):
+            sendings = []
+            for number in range(25):
+                sendings.append(phone.send(str(number)))
+                await asyncio.sleep(0.01)
+                if number % 5 == 4:
+                    cut()
+            delivered = [await sending for sending in sendings]
 
-        assert sorted(each.seq or 0 for each in delivered) == list(range(1, 26))
-        expected = [each.message.data for each in sorted(delivered, key=lambda each: each.seq or 0)]
-        assert await texts(laptop, 25) == expected
-        assert await texts(phone, 25) == expected
+            assert sorted(each.seq or 0 for each in delivered) == list(range(1, 26))
+            expected = [each.message.data for each in sorted(delivered, key=lambda each: each.seq or 0)]
+            assert await texts(laptop, 25) == expected
+            assert await texts(phone, 25) == expected
 
 
 @asynchronous

@@ -333,6 +333,28 @@ def test_a_retry_after_a_timeout_or_a_lost_connection_keeps_the_id() -> None:
     assert session.retry(other, "n2", 21.0).message_id == "m2"
 
 
+def test_a_retry_keeps_the_id_while_an_earlier_transmission_may_yet_be_saved() -> None:
+    session = opened()
+    message = session.send("m", "hello", 0.0)
+    session.tick(10.0)  # sent twice
+    session.receive(nack("m", ErrorCode.RATE_LIMITED), 10.1)
+    again = session.retry(message, "n1", 11.0)  # sent three times, answered once
+
+    assert again.message_id == "m"
+    session.receive(nack("m", ErrorCode.RATE_LIMITED), 11.1)
+    session.receive(nack("m", ErrorCode.RATE_LIMITED), 11.2)
+    assert session.retry(again, "n2", 12.0).message_id == "n2"
+
+
+def test_a_retry_after_a_conflict_takes_a_new_id_in_any_case() -> None:
+    session = opened()
+    message = session.send("m", "hello", 0.0)
+    session.tick(10.0)
+    session.receive(nack("m", ErrorCode.MESSAGE_ID_CONFLICT), 10.1)
+
+    assert session.retry(message, "n", 11.0).message_id == "n"
+
+
 def test_only_what_has_failed_can_be_retried() -> None:
     session = opened()
     message = session.send("m", "hello", 0.0)
