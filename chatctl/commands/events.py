@@ -1,6 +1,7 @@
 """chatctl events"""
 
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -37,9 +38,10 @@ def command(
     with Api(url, api_key) as api:
         seen = _newest_first(api, limit)
         _print(seen)
-        while follow:
-            time.sleep(POLL_SECONDS)
-            seen = _go_on(api, seen)
+        with suppress(KeyboardInterrupt):
+            while follow:
+                time.sleep(POLL_SECONDS)
+                seen = _go_on(api, seen)
 
 
 def _go_on(api: Api, seen: list[Event]) -> list[Event]:

@@ -1,6 +1,7 @@
 """chatctl stats"""
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -42,4 +43,5 @@ def command(
         elif once or not sys.stdout.isatty():
             draw_once(api, Console(highlight=False))
         else:
-            watch(api, Console(highlight=False))
+            with suppress(KeyboardInterrupt):
+                watch(api, Console(highlight=False))

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -40,4 +41,5 @@ def test_follow_goes_on_with_each_event_once(rest: RestServer) -> None:
         rest.answers["GET /stats/events"] = listed(3, 2, 1)
         assert json.loads(process.stdout.readline()) == event(2)
         assert json.loads(process.stdout.readline()) == event(3)
-        process.terminate()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0

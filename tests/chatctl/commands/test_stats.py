@@ -2,6 +2,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -89,4 +90,12 @@ def test_live_it_outlasts_the_servers_absence_and_ends_by_q(rest: RestServer) ->
         serve_stats(rest, received=1000)
         screen.wait_for("● ok")
         screen.press("q")
+        assert screen.process.wait(timeout=10) == 0
+
+
+def test_ctrl_c_is_a_way_to_end_it_too(rest: RestServer) -> None:
+    serve_stats(rest)
+    with live(rest.url) as screen:
+        screen.wait_for("● ok")
+        screen.process.send_signal(signal.SIGINT)
         assert screen.process.wait(timeout=10) == 0
