@@ -32,7 +32,11 @@ class ChatPage {
     discard: (id) => this.#discard(id),
     stop: (id) => this.#stop(id),
   });
-  #older = new Older(find('[data-part=older]'), find('.scroller'), (before, limit) => this.#loadOlder(before, limit), (text) => this.#composer.write(text));
+  #older = new Older(find('[data-part=older]'), find('.scroller'), {
+    load: (before, limit) => this.#loadOlder(before, limit),
+    above: (change) => this.#messages.above(change),
+    write: (text) => this.#composer.write(text),
+  });
   /** The log that is shown. @type {string | null} */
   #epoch = null;
   /** Up to where this user has read. */
@@ -99,7 +103,7 @@ class ChatPage {
     chat.on('match', ({ data }) => this.#notices.match(data.ai, () => this.open(data.conversation_id)));
     chat.on('match', ({ data }) => this.#conversations.update(data.conversation_id, { ai: data.ai, at: new Date() }));
     chat.on('conversation', ({ data }) => this.#conversations.update(data.conversation_id, { ai: data.ai, at: new Date() }));
-    chat.on('error', (error) => this.#notices.toast(error.message));
+    chat.on('error', (error) => console.warn(error.code, error.message)); // nothing a person could do about it
   }
 
   #watchPage() {

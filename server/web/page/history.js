@@ -5,12 +5,16 @@ import { el, paintAvatar } from './dom.js';
 const PAGE = 50;
 const OPENERS = ['Hi, how are you?', 'Tell me about your day', 'What makes you laugh?'];
 
-/** @typedef {import('../chat-client.js').Frame} Frame */
+/**
+ * @typedef {object} Options
+ * @property {(before: number, limit: number) => Promise<boolean>} load shows what is below a seq, and tells whether there is more
+ * @property {(change: () => void) => void} above makes a change above the messages
+ * @property {(text: string) => void} write suggests a first message
+ */
 
 export class Older {
   #top;
-  #load;
-  #write;
+  #options;
   /** The lowest seq that is shown; null before the first page. @type {number | null} */
   #before = null;
   #more = false;
@@ -23,13 +27,11 @@ export class Older {
   /**
    * @param {HTMLElement} top
    * @param {HTMLElement} scroller
-   * @param {(before: number, limit: number) => Promise<boolean>} load shows what is below a seq, and tells whether there is more
-   * @param {(text: string) => void} write suggests a first message
+   * @param {Options} options
    */
-  constructor(top, scroller, load, write) {
+  constructor(top, scroller, options) {
     this.#top = top;
-    this.#load = load;
-    this.#write = write;
+    this.#options = options;
     new IntersectionObserver(([entry]) => entry?.isIntersecting && this.next(), { root: scroller, rootMargin: '600px 0px 0px' }).observe(top);
   }
 
@@ -59,14 +61,14 @@ export class Older {
     if (!this.#more || this.#loading || this.#before === null) return;
     const visit = this.#visit;
     this.#loading = true;
-    this.#top.replaceChildren(el('span', { class: 'spinner', role: 'status', 'aria-label': 'Loading earlier messages' }));
-    const more = await this.#load(this.#before, PAGE).catch(() => null);
+    this.#show(el('span', { class: 'spinner', role: 'status', 'aria-label': 'Loading earlier messages' }));
+    const more = await this.#options.load(this.#before, PAGE).catch(() => null);
     if (visit !== this.#visit) return;
     this.#loading = false;
     if (more === null) return this.#failed();
     this.#more = more;
-    this.#top.replaceChildren();
-    if (!more) this.#beginning();
+    if (more) this.#show();
+    else this.#beginning();
   }
 
   #failed() {
@@ -75,15 +77,20 @@ export class Older {
       this.#more = true;
       void this.next();
     };
-    this.#top.replaceChildren(el('p', {}, 'Earlier messages could not be loaded.'), el('button', { class: 'plain small', type: 'button', onclick: again }, 'Try again'));
+    this.#show(el('p', {}, 'Earlier messages could not be loaded.'), el('button', { class: 'plain small', type: 'button', onclick: again }, 'Try again'));
   }
 
   #beginning() {
-    const openers = OPENERS.map((text) => el('button', { type: 'button', onclick: () => this.#write(text) }, text));
-    this.#top.replaceChildren(
+    const openers = OPENERS.map((text) => el('button', { type: 'button', onclick: () => this.#options.write(text) }, text));
+    this.#show(
       paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), this.ai),
       el('p', { class: 'beginning' }, `This is the beginning of your chat with ${this.ai.name}.`),
       el('div', { class: 'picks openers', role: 'group', 'aria-label': 'Ways to begin' }, ...openers),
     );
+  }
+
+  /** @param {Node[]} children */
+  #show(...children) {
+    this.#options.above(() => this.#top.replaceChildren(...children));
   }
 }

@@ -46,7 +46,8 @@ export class MessageList {
     this.#scroller = scroller;
     this.#actions = actions;
     scroller.addEventListener('scroll', () => (this.#following = this.#distance < AT_END), { passive: true });
-    new ResizeObserver(() => this.#following && this.toEnd()).observe(scroller);
+    const resized = new ResizeObserver(() => this.#following && this.toEnd());
+    for (const element of [scroller, list]) resized.observe(element);
   }
 
   get items() {
@@ -90,15 +91,21 @@ export class MessageList {
     this.#drawSoon();
   }
 
-  /** Puts a page of the history above, and leaves what is in view where it is. @param {Item[]} items */
+  /** Puts a page of the history above. @param {Item[]} items */
   prepend(items) {
     // What is in the list already tells more than the history does.
     for (const item of items) if (!this.#items.get(item.id)?.seq) this.#items.set(item.id, item);
     this.#list.setAttribute('aria-busy', 'true');
-    const below = this.#scroller.scrollHeight - this.#scroller.scrollTop;
-    this.#draw();
-    if (!this.#following) this.#scroller.scrollTop = this.#scroller.scrollHeight - below;
+    this.above(() => this.#draw());
     this.#list.removeAttribute('aria-busy');
+  }
+
+  /** Changes what is above, and leaves what is in view where it is. @param {() => void} change */
+  above(change) {
+    const below = this.#scroller.scrollHeight - this.#scroller.scrollTop;
+    change();
+    if (this.#following) this.toEnd();
+    else this.#scroller.scrollTop = this.#scroller.scrollHeight - below;
   }
 
   /** @param {number} seq up to where the AI has read */
