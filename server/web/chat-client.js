@@ -684,7 +684,7 @@ export class ChatManager {
    */
   switchConversation(conversationId) {
     this.#session.disconnect('Another conversation was opened');
-    this.#run();
+    this.#perform();
     [this.#session, this.#failedMessages] = this.#begin(conversationId);
     this.connect();
   }
@@ -817,15 +817,19 @@ export class ChatManager {
 
   /** Does what the session wants done. Listeners come last, so that they find everything done. */
   #run() {
-    for (let effect; (effect = this.#session.take()); ) {
-      if (effect.kind === 'emit') this.#news.push(effect);
-      else this.#perform(effect);
-    }
+    this.#perform();
     clearTimeout(this.#timer);
     // setTimeout takes no more than 31 bits.
     const wait = Math.min(this.#session.deadline - monotonic(), 2 ** 31 - 1);
     if (this.#session.deadline !== Infinity) this.#timer = setTimeout(() => this.#tick(), Math.max(0, wait));
     this.#tell();
+  }
+
+  #perform() {
+    for (let effect; (effect = this.#session.take()); ) {
+      if (effect.kind === 'emit') this.#news.push(effect);
+      else this.#act(effect);
+    }
   }
 
   /** In order, also when a listener causes more. */
@@ -842,7 +846,7 @@ export class ChatManager {
   }
 
   /** @param {Exclude<Effect, {kind: 'emit'}>} effect */
-  #perform(effect) {
+  #act(effect) {
     switch (effect.kind) {
       case 'open': return this.#open();
       case 'drop': return this.#drop();

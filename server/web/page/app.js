@@ -101,8 +101,7 @@ class ChatPage {
     chat.on('receipt', (frame) => this.#receipt(frame));
     chat.on('aiStatus', ({ data }) => this.#aiStatus(data.ai_id, data.status));
     chat.on('match', ({ data }) => this.#notices.match(data.ai, () => this.open(data.conversation_id)));
-    chat.on('match', ({ data }) => this.#conversations.update(data.conversation_id, { ai: data.ai, at: new Date() }));
-    chat.on('conversation', ({ data }) => this.#conversations.update(data.conversation_id, { ai: data.ai, at: new Date() }));
+    for (const name of /** @type {const} */ (['match', 'conversation'])) chat.on(name, ({ data }) => this.#added(data));
     chat.on('error', (error) => console.warn(error.code, error.message)); // nothing a person could do about it
   }
 
@@ -139,6 +138,12 @@ class ChatPage {
     if (this.#epoch === null) void this.#older.from(last_seq + 1);
     else if (this.#epoch !== epoch) this.#messages.clear(); // another log, which the client reads from its start
     this.#epoch = epoch;
+    void this.#refreshList();
+  }
+
+  /** @param {{conversation_id: string, ai: {id: string, name: string}}} conversation a new one */
+  #added({ conversation_id: id, ai }) {
+    this.#conversations.update(id, { ai, at: new Date() });
     void this.#refreshList();
   }
 
@@ -298,7 +303,7 @@ class ChatPage {
     document.title = `${unread ? `(${unread}) ` : ''}${this.#ai.name}`;
     const badge = find('[data-part=elsewhere]');
     badge.hidden = unread === 0;
-    badge.textContent = String(unread);
+    badge.replaceChildren(String(unread), spoken(' unread'));
   }
 
   async #refreshList() {

@@ -25,6 +25,8 @@ export class MessageList {
   #items = new Map();
   /** @type {Map<string, HTMLElement>} */
   #elements = new Map();
+  /** What the parts below the text say now. @type {WeakMap<HTMLElement, string>} */
+  #drawn = new WeakMap();
   #list;
   #scroller;
   #actions;
@@ -45,7 +47,7 @@ export class MessageList {
     this.#list = list;
     this.#scroller = scroller;
     this.#actions = actions;
-    scroller.addEventListener('scroll', () => (this.#following = this.#distance < AT_END), { passive: true });
+    scroller.addEventListener('scroll', () => this.#look(), { passive: true });
     const resized = new ResizeObserver(() => this.#following && this.toEnd());
     for (const element of [scroller, list]) resized.observe(element);
   }
@@ -60,6 +62,7 @@ export class MessageList {
 
   /** Whether a person sees the newest message. */
   get following() {
+    this.#look(); // the event of a scroll comes only with the next frame
     return this.#following;
   }
 
@@ -102,6 +105,7 @@ export class MessageList {
 
   /** Changes what is above, and leaves what is in view where it is. @param {() => void} change */
   above(change) {
+    this.#look();
     const below = this.#scroller.scrollHeight - this.#scroller.scrollTop;
     change();
     if (this.#following) this.toEnd();
@@ -119,8 +123,10 @@ export class MessageList {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
-  get #distance() {
-    return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
+  /** Where a person is reading. */
+  #look() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    this.#following = scrollHeight - scrollTop - clientHeight < AT_END;
   }
 
   /** Once for all changes of one moment. */
@@ -132,6 +138,7 @@ export class MessageList {
 
   #draw() {
     this.#drawing = false;
+    this.#look();
     const wanted = rows(this.#items.values());
     const keys = new Set(wanted.map(({ key }) => key));
     for (const [key, element] of this.#elements) {
@@ -197,8 +204,8 @@ export class MessageList {
     if (item.streaming) element.setAttribute('aria-busy', 'true');
     else element.removeAttribute('aria-busy');
     const state = [item.status, item.streaming, item.stopped, item.error?.message, Number(item.at)].join();
-    if (element.dataset.state === state) return;
-    element.dataset.state = state;
+    if (this.#drawn.get(element) === state) return; // or a button would be replaced under a finger
+    this.#drawn.set(element, state);
     if (item.status) element.dataset.status = item.status;
     part(element, '.meta').replaceChildren(...meta(item));
     part(element, '.actions').replaceChildren(...this.#controls(item));

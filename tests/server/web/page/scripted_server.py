@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from server.api.page import page_router
+from server.protocol import ai_id_of
 
 Frame = dict[str, Any]
 START = "2026-11-23T10:00:00Z"
@@ -21,6 +22,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.received: list[Frame] = []
         self.offered_protocols: list[list[str]] = []
+        self.queries: list[dict[str, str]] = []
         self.log: list[Frame] = []
         self.conversations: list[Frame] = []
         self.welcome: Frame = {}
@@ -95,6 +97,7 @@ class ScriptedServer:
 
     async def _connection(self, connection: WebSocket, user_id: str) -> None:
         self.offered_protocols.append(connection.scope["subprotocols"])
+        self.queries.append(dict(connection.query_params))
         await connection.accept("chat.v1" if connection.scope["subprotocols"] else None)
         if self.refusal:
             return await connection.close(*self.refusal)
@@ -115,6 +118,7 @@ class ScriptedServer:
         return [self.ack(frame)] if "message_id" in frame else []
 
     def _welcome(self, connection: WebSocket) -> Frame:
+        ai_id = ai_id_of(connection.query_params["conversation_id"])
         data = {
             "event": "connected",
             "protocol": 1,
@@ -126,7 +130,7 @@ class ScriptedServer:
             "heartbeat_interval": 30.0,
             "heartbeat_timeout": 60.0,
             "max_text_length": 4000,
-            "ai": {"id": "ai_alex", "name": "Alex", "status": "online"},
+            "ai": {"id": ai_id, "name": ai_id.removeprefix("ai_").capitalize(), "status": "online"},
             "devices": 1,
         }
         return {

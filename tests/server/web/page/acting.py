@@ -1,5 +1,7 @@
 """What a person does on the page, and where they look."""
 
+import re
+
 from playwright.sync_api import Locator, Page
 
 
@@ -14,7 +16,7 @@ def send(page: Page, text: str) -> None:
 
 def message(page: Page, text: str) -> Locator:
     """The message with this text."""
-    shown = page.locator(".text", has_text=text)
+    shown = page.locator(".text", has_text=re.compile(f"^{re.escape(text)}$"))
     return page.locator("[data-testid=messages] [data-message-id]", has=shown)
 
 
@@ -24,4 +26,5 @@ def with_status(page: Page, text: str, status: str) -> Locator:
 
 def texts(page: Page) -> list[str]:
     """All messages, from the top."""
-    return page.locator("[data-testid=messages] [data-message-id] .text").all_inner_texts()
+    shown: list[str] = page.locator("[data-testid=messages] [data-message-id] .text").all_inner_texts()
+    return shown

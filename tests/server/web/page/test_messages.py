@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx2
 from playwright.sync_api import expect
 
-from tests.server.web.acting import message, send, texts, with_status, write
-from tests.server.web.conftest import OpenChat, OpenContext
-from tests.server.web.scripted_server import ScriptedServer
+from tests.server.web.page.acting import message, send, texts, with_status, write
+from tests.server.web.page.conftest import OpenChat, OpenContext
+from tests.server.web.page.scripted_server import ScriptedServer
 from tests.support.server import RunningServer, running_server
 
 
@@ -182,7 +182,6 @@ def test_both_sides_of_a_real_conversation_show_in_order_on_two_devices(
 ) -> None:
     who = {"user": "omar", "conversation": "conv_omar_ai_alex"}
     phone, laptop = open_chat(real_server, **who), open_chat(real_server, **who)
-    expect(phone.get_by_test_id("devices")).to_contain_text("2")
     send(phone, "from the phone")
     expect(with_status(laptop, "from the phone", "delivered")).to_have_attribute("data-sender", "user")
     real_server.post("/api/send-ai-message", {"conversation_id": who["conversation"], "message": "from Alex"})
@@ -194,28 +193,30 @@ def test_both_sides_of_a_real_conversation_show_in_order_on_two_devices(
     assert sorted(texts(phone)) == ["from Alex", "from the laptop", "from the phone"]
 
 
-def test_two_tabs_are_two_devices_and_a_reload_is_none_more(
-    real_server: RunningServer, open_context: OpenContext, open_chat: OpenChat
+def test_two_tabs_are_two_devices_and_a_reload_is_the_same_one(
+    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
 ) -> None:
-    who = {"user": "tia", "conversation": "conv_tia_ai_alex", "context": open_context()}
-    one, other = open_chat(real_server, **who), open_chat(real_server, **who)
-    expect(one.get_by_test_id("devices")).to_contain_text("2")
+    context = open_context()
+    one, other = open_chat(scripted, context=context), open_chat(scripted, context=context)
     other.reload()
-    expect(other.get_by_test_id("devices")).to_contain_text("2")
-    other.close()
-    expect(one.get_by_test_id("devices")).to_contain_text("1")
+    expect(other.locator("[data-testid=connection][data-state=open]")).to_be_attached()
+    first, second, third = (query["client_id"] for query in scripted.queries)
+    assert first != second == third
+    expect(one.get_by_test_id("devices")).to_have_text("1 device")
+    scripted.say(type="SYSTEM", data={"event": "devices", "devices": 2})
+    expect(one.get_by_test_id("devices")).to_have_text("2 devices")
 
 
 def test_older_messages_come_as_one_scrolls_up_and_nothing_jumps(
     real_server: RunningServer, open_chat: OpenChat
 ) -> None:
     who = {"user": "hal", "conversation": "conv_hal_ai_alex"}
-    open_chat(real_server, **who).close()
+    page = open_chat(real_server, **who)
     with httpx2.Client() as client:
         for number in range(130):
             body = {"conversation_id": who["conversation"], "message": f"message {number}"}
             client.post(f"{real_server.url}/api/send-ai-message", json=body)
-    page = open_chat(real_server, **who)
+    page.reload()
     expect(message(page, "message 129")).to_be_in_viewport()
     assert len(texts(page)) == 50
     first = page.locator("[data-message-id]").first
