@@ -44,6 +44,11 @@ class Batch(Generic[T_co]):
             return withdrawn
 
     @property
+    def size(self) -> int:
+        """How many items are left."""
+        return len(self._items)
+
+    @property
     def is_empty(self) -> bool:
         return not self._items
 

@@ -191,7 +191,7 @@ def _room_row(room: Room) -> dict[str, Any]:
         "conversation_id": room.conversation_id,
         "user_id": room.conversation.user_id,
         "devices": len(room.connections),
-        "messages": room.messages,
+        "messages": room.last_seq,
         "last_seq": room.last_seq,
         "last_activity": rfc3339(room.last_activity),
     }

@@ -2,41 +2,50 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 DAY_MS: Final = 24 * 3600 * 1000
-_is_rfc3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-).fullmatch
+_SECONDS_LENGTH: Final = len("2026-01-15T10:30:00")
+_is_rest = lru_cache(maxsize=1024)(re.compile(r"(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII).fullmatch)
+_is_seconds = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", re.ASCII).fullmatch
 
 
-class StampFormatter:
-    """Milliseconds to RFC 3339, remembering the last one: messages of one commit mostly share theirs."""
-
-    __slots__ = ("_ms", "_text")
-
-    def __init__(self) -> None:
-        self._ms = -1
-        self._text = ""
-
-    def __call__(self, ms: int) -> str:
-        if ms != self._ms:
-            self._text, self._ms = rfc3339(ms), ms
-        return self._text
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+@lru_cache(maxsize=64)
 def rfc3339(ms: int) -> str:
     """`2026-01-15T10:30:00.123Z`."""
-    seconds, rest = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _parsed_second(text: str) -> float | None:
+    """Milliseconds of a date without zone; None when it is none. Devices send the same second many times."""
+    if not _is_seconds(text):
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000
+    except ValueError:  # the 31st of February
+        return None
 
 
 def accepted_client_stamp(stamp: object, now_ms: int) -> str | None:
     """The client's own stamp when it is an RFC 3339 date within 24 hours of the server's clock."""
-    if type(stamp) is not str or not _is_rfc3339(stamp):
+    if type(stamp) is not str:
         return None
-    try:
-        at = datetime.fromisoformat(stamp).timestamp() * 1000
-    except ValueError:  # the 31st of February
+    at, rest = _parsed_second(stamp[:_SECONDS_LENGTH]), stamp[_SECONDS_LENGTH:]
+    if at is None or not _is_rest(rest):
         return None
-    return stamp if abs(at - now_ms) <= DAY_MS else None
+    return stamp if abs(at - _offset_ms(rest) - now_ms) <= DAY_MS else None
+
+
+def _offset_ms(rest: str) -> int:
+    """How much a stamp is ahead of UTC, from its end: `Z` or `+02:00`."""
+    if rest[-1] in "Zz":
+        return 0
+    minutes = int(rest[-5:-3]) * 60 + int(rest[-2:])
+    return (minutes if rest[-6] == "+" else -minutes) * 60_000

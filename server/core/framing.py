@@ -14,11 +14,18 @@ MAX_CLOSE_REASON: Final = 123  # bytes: a control frame holds 125, the code take
 def text_frame(payload: bytes) -> bytes:
     """The payload with a frame header before it."""
     size = len(payload)
+    return (_HEADERS[size] if size < len(_HEADERS) else _header(size)) + payload
+
+
+def _header(size: int) -> bytes:
     if size < 126:
-        return bytes((_FIN_TEXT, size)) + payload
+        return bytes((_FIN_TEXT, size))
     if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
+
+
+_HEADERS: Final = tuple(_header(size) for size in range(1024))  # of nearly all messages
 
 
 def payloads_of(frames: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from server.core.model import Outcome
-from server.core.outbox import Outbox, Signal
+from server.core.outbox import Outbox
 from server.ports import Socket
 from server.protocol import CloseCode
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 # Messages of one connection that may wait for their answer; beyond, it is read no further and TCP
 # slows the sender. Twice what one commit takes at full load.
 MAX_UNANSWERED: Final = 256
-# Once this much waits for a device that reads, it is written out without waiting for the turn's end.
-_WRITE_BYTES: Final = 65536
 # What a connection said before it was closed with one of these is still processed.
 _READS_ON: Final = frozenset({CloseCode.REPLACED, CloseCode.GOING_AWAY})
 
@@ -73,7 +71,7 @@ class Flusher:
         self._marked: list[Connection] = []
 
     def mark(self, connection: "Connection") -> None:
-        """The connection has something to write; it is written before the loop's next turn at the latest."""
+        """The connection was offered its first frame of this turn."""
         if not self._marked:
             self._loop.call_soon(self.flush)
         self._marked.append(connection)
@@ -98,6 +96,7 @@ class Connection:
         "_max_frames",
         "_on_left",
         "_outbox",
+        "_turn",
         "_writable",
         "close_code",
         "info",
@@ -129,31 +128,19 @@ class Connection:
         self._max_frames = max_frames
         self._listener = listener
         self._on_left = on_left
-        self._outbox = Outbox()
+        self._turn: list[bytes] = []  # offered since the last flush
+        self._outbox: Outbox | None = None  # of a device that does not read
         self._is_paused = False
 
     def offer(self, frame: bytes) -> None:
-        """Queues a frame that must not be lost; a device that is too far behind for it is closed (4002)."""
-        if self.close_code is not None:
-            return
-        outbox = self._outbox
-        if not outbox.size:
-            self._flusher.mark(self)
-        outbox.add(frame)
-        self.info.sent += 1
-        if outbox.size > _WRITE_BYTES or len(outbox) > self._max_frames:
-            self._relieve()
+        """Queues a frame; it is written before the loop's next turn.
 
-    def offer_signal(self, signal: Signal) -> None:
-        """Queues a frame that is dropped or superseded when the device is behind."""
-        if self.close_code is not None:
-            return
-        if not self._outbox.size:
-            self._flusher.mark(self)
-        self._outbox.add_signal(signal)
-        self.info.sent += 1
-        if len(self._outbox) > self._max_frames:
-            self._relieve()
+        Of a device that does not read, Signals are dropped first; then it is closed (4002).
+        """
+        if self.close_code is None:
+            if not self._turn:
+                self._flusher.mark(self)
+            self._turn.append(frame)
 
     def offer_ack(self, seq: int, frame: bytes) -> None:
         """The answer to a message of this connection; it comes behind the message's own broadcast."""
@@ -168,10 +155,10 @@ class Connection:
 
     def write_replay(self, frames: list[bytes]) -> None:
         """Writes frames past the outbox's bounds; whoever calls it waits for `writable` between pages."""
+        self.flush()
         if self.close_code is None:
             self.info.sent += len(frames)
-            waiting = self._outbox.take() if self._outbox.size else b""
-            self.socket.write(waiting + b"".join(frames))
+            self.socket.write(b"".join(frames))
 
     def release_acks(self, position: int) -> None:
         """The device has been sent everything up to that seq."""
@@ -195,23 +182,26 @@ class Connection:
         """Ends the connection: it leaves its room at once, its socket when the peer has seen why."""
         if self.close_code is not None:
             return
-        if code != CloseCode.SLOW_CONSUMER and self._outbox.size:
-            self.socket.write(self._outbox.take())
-        self.close_code = code
-        self._outbox = Outbox()
-        self._on_left(self, code, reason)
+        if code != CloseCode.SLOW_CONSUMER:
+            waiting = self._outbox.take() if self._outbox else b""
+            self.info.sent += len(self._turn)
+            self.socket.write(waiting + b"".join(self._turn))
+        self._leave(code, reason)
         self.socket.close(code, reason)
-        self._wake()
 
     def flush(self) -> None:
-        """Writes what waits; a device that does not read keeps it in its outbox."""
-        if self._outbox.size and self.socket.is_writable:
-            self.socket.write(self._outbox.take())
+        """Writes what this turn of the loop brought; a device that does not read keeps it in its outbox."""
+        frames, self._turn = self._turn, []
+        self.info.sent += len(frames)
+        if self._outbox is None and self.socket.is_writable:
+            self.socket.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        elif frames and self.close_code is None:
+            self._hold(frames)
 
     @property
     def queued(self) -> int:
         """Frames that wait for the device to read."""
-        return len(self._outbox)
+        return len(self._outbox) if self._outbox else 0
 
     def begin_answer(self) -> None:
         """A message of this connection is being saved."""
@@ -238,22 +228,28 @@ class Connection:
             self._listener.receive(self, None)
 
     def on_writable(self) -> None:
-        self.flush()
+        if self._outbox is not None:
+            waiting, self._outbox = self._outbox.take(), None
+            self.socket.write(waiting)
         self._wake()
 
     def on_closed(self, code: int) -> None:
         if self.close_code is None:
-            self.close_code = code
+            self._leave(code, "")
+
+    def _hold(self, frames: list[bytes]) -> None:
+        if self._outbox is None:
             self._outbox = Outbox()
-            self._on_left(self, code, "")
-            self._wake()
+        if not self._outbox.add(frames, self._max_frames):
+            self.close(CloseCode.SLOW_CONSUMER, "too slow: reconnect with last_seq to get what was missed")
+
+    def _leave(self, code: int, reason: str) -> None:
+        self.close_code = code
+        self._turn = []
+        self._outbox = None
+        self._on_left(self, code, reason)
+        self._wake()
 
     def _wake(self) -> None:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-
-    def _relieve(self) -> None:
-        if self.socket.is_writable:
-            self.flush()
-        elif self._outbox.exceeds(self._max_frames):
-            self.close(CloseCode.SLOW_CONSUMER, "too slow: reconnect with last_seq to get what was missed")

@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from server.core import frames
-from server.core.clock import StampFormatter
+from server.core.clock import rfc3339
 from server.core.framing import text_frame
 from server.core.model import (
     OUTCOME_UNKNOWN,
@@ -49,7 +49,6 @@ class Delivery:
         self._manager = manager
         self._metrics = manager.metrics
         self._timeout = timeout
-        self._stamp = StampFormatter()
         self._queue: GroupCommit[Save, Outcome] = GroupCommit(store.save, self, timeout)
 
     @property
@@ -99,7 +98,6 @@ class Delivery:
     def _broadcast(self, save: Save, seq: int) -> int:
         room = save.room
         room.last_seq = seq
-        room.messages += 1
         room.last_activity = save.created_at
         if save.type is MessageType.CHAT_MESSAGE:
             self._metrics.chat_messages += 1
@@ -107,7 +105,7 @@ class Delivery:
             self._metrics.ai_responses += 1
         devices = room.live
         if devices:
-            stamp = self._stamp(save.created_at)
+            stamp = rfc3339(save.created_at)
             frame = text_frame(frames.saved_message(room.conversation_id, seq, save, stamp))
             for device in devices:
                 device.offer(frame)

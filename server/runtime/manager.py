@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from server.core import frames
-from server.core.clock import StampFormatter
+from server.core.clock import rfc3339
 from server.core.framing import text_frame
 from server.core.joining import JoinRequest
 from server.core.model import Refused
@@ -37,7 +37,6 @@ class ConnectionManager:
         self._connections: dict[str, Connection] = {}  # by connection_id
         self._users: dict[str, tuple[Connection, ...]] = {}
         self._rooms: dict[str, Room] = {}
-        self._stamp = StampFormatter()
 
     # ---- membership -------------------------------------------------------------------------------
 
@@ -115,7 +114,7 @@ class ConnectionManager:
         """A frame that may be dropped, to all devices of the conversation but one."""
         for connection in room.connections:
             if connection is not but:
-                connection.offer_signal(signal)
+                connection.offer(signal)
 
     def send_ack(
         self, connection: Connection, message_id: str, seq: int | None = None, duplicate: bool = False
@@ -151,7 +150,7 @@ class ConnectionManager:
         """Asks for a sign of life."""
         info = connection.info
         payload = frames.signal(MessageType.PING, info.conversation_id, self._ids.new(), None, self.stamp())
-        connection.offer_signal(Signal(("PING",), text_frame(payload)))
+        connection.offer(Signal(text_frame(payload), "PING"))
 
     def send_pong(self, connection: Connection, message_id: str | None, data: object) -> None:
         """The answer to a PING, repeating its message_id and data."""
@@ -159,7 +158,7 @@ class ConnectionManager:
         payload = frames.signal(
             MessageType.PONG, info.conversation_id, message_id or self._ids.new(), data, self.stamp()
         )
-        connection.offer_signal(Signal(("PONG",), text_frame(payload)))
+        connection.offer(Signal(text_frame(payload), "PONG"))
 
     def flush(self) -> None:
         """Writes out now what was offered in this turn of the loop."""
@@ -167,7 +166,7 @@ class ConnectionManager:
 
     def stamp(self) -> str:
         """The time now, as frames have it."""
-        return self._stamp(time.time_ns() // 1_000_000)
+        return rfc3339(time.time_ns() // 1_000_000)
 
     # ---- looking --------------------------------------------------------------------------------------
 

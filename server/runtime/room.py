@@ -20,7 +20,6 @@ class Room:
         "last_activity",
         "last_seq",
         "live",
-        "messages",
         "saving",
     )
 
@@ -29,8 +28,7 @@ class Room:
         self.conversation: Conversation | None = None  # once the store was asked
         self.holders = 0  # who needs the room though nobody is connected
         self.last_seq = 0  # the newest that was delivered here
-        self.messages = 0  # delivered here since the room was opened
-        self.last_activity = 0  # when the last one of them was stamped, milliseconds since the epoch
+        self.last_activity = 0  # when the last message was stamped, milliseconds since the epoch
         # Tuples, replaced at each change, so that a loop over one may close a connection in it.
         self.connections: tuple[Connection, ...] = ()
         self.live: tuple[Connection, ...] = ()  # those that have caught up: broadcasts go to them

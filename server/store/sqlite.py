@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,8 +25,12 @@ from server.store.worker import Worker
 R = TypeVar("R")
 
 # Under load a page of a conversation's index is written again by nearly every commit; the larger the
-# log, the more of these a checkpoint copies back as one. 8192 pages are 32 MiB.
-_CHECKPOINT_PAGES: Final = 8192
+# log, the more of these a checkpoint copies back as one. A row takes 3 pages of it, so 60 MiB.
+_CHECKPOINT_ROWS: Final = 5000
+# Handing a commit to the thread and its result back takes as long as a commit on a fast disk. There, a
+# small batch is committed by the loop itself; where a disk is slow, or becomes so, nothing waits for it.
+_QUICK_SECONDS: Final = 0.002
+_SMALL_BATCH: Final = 16
 _CACHE_KIB: Final = 32768
 _STATEMENTS: Final = 64
 
@@ -49,6 +54,8 @@ class SqliteStore:
         self._reader_thread: Worker
         self._writer: SqliteWriter
         self._reader: sqlite3.Connection
+        self._commit_seconds = 1.0  # of small batches, until it is known better
+        self._rows_logged = 0  # since the last checkpoint
 
     async def open(self) -> None:
         """Takes the file and brings its schema up to date.
@@ -82,7 +89,24 @@ class SqliteStore:
         return True
 
     def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+        self._rows_logged += batch.size
+        if self._rows_logged >= _CHECKPOINT_ROWS:
+            self._rows_logged = 0
+            self._thread.submit(self._writer.checkpoint)
+        if batch.size <= _SMALL_BATCH:
+            if self._commit_seconds < _QUICK_SECONDS and self._thread.is_idle:
+                outcomes = self._timed(lambda: self._writer.save_at_once(batch))
+                if outcomes is not None:
+                    return _done(outcomes)
+            return self._thread.submit(lambda: self._timed(lambda: self._writer.save(batch)))
         return self._thread.submit(lambda: self._writer.save(batch))
+
+    def _timed(self, commit: Callable[[], R]) -> R:
+        """Follows how long a small commit takes: a moving average over some ten of them."""
+        started = time.perf_counter()
+        result = commit()
+        self._commit_seconds += (time.perf_counter() - started - self._commit_seconds) / 8
+        return result
 
     def create_conversations(self, batch: Batch[NewConversation]) -> asyncio.Future[list[Conversation]]:
         return self._thread.submit(lambda: self._writer.create_conversations(batch))
@@ -124,7 +148,7 @@ class SqliteStore:
             cached_statements=_STATEMENTS,
         )
         db.execute(f"PRAGMA synchronous = {'FULL' if self._is_durable else 'NORMAL'}")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # see _CHECKPOINT_ROWS
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return db
 
@@ -136,3 +160,9 @@ class SqliteStore:
             return await self._reader_thread.submit(job)
         except sqlite3.Error as fault:
             raise StoreUnavailable(str(fault)) from fault
+
+
+def _done(outcomes: list[Outcome]) -> asyncio.Future[list[Outcome]]:
+    future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+    future.set_result(outcomes)
+    return future

@@ -1,5 +1,6 @@
 """The one connection that writes: what happens inside the writer thread."""
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -71,8 +72,22 @@ class SqliteWriter:
             drafts = self._claim(batch)
         except sqlite3.Error:
             return [STORE_UNAVAILABLE for _ in batch.claim()]
-        if not drafts:
-            return []
+        return self._save(drafts) if drafts else []
+
+    def save_at_once(self, batch: Batch[Draft]) -> list[Outcome] | None:
+        """The same without waiting: None, and the batch unclaimed, when the database is not free."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            return None
+        return self._save(batch.claim())
+
+    def checkpoint(self) -> None:
+        """Copies the log back into the database. Fails when it is busy: the next one has it all."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _save(self, drafts: list[Draft]) -> list[Outcome]:
         try:
             outcomes = self._insert_all(drafts) or self._save_one_by_one(drafts)
         except sqlite3.Error:
@@ -190,7 +205,7 @@ class SqliteWriter:
             key,
             seq,
             draft.message_id,
-            draft.type,
+            draft.type.value,  # a plain str: sqlite3 looks for an adapter of anything else, 3 us a row
             draft.sender,
             draft.data,
             draft.created_at,

@@ -19,14 +19,21 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._pending = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Callable[[], R]) -> "asyncio.Future[R]":
         """The job's result, or what it raised."""
         future: asyncio.Future[R] = self._loop.create_future()
+        self._pending += 1
         self._jobs.put((job, future))
         return future
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the event loop may use for a moment what the thread's jobs work on."""
+        return not self._pending
 
     async def stop(self) -> None:
         """Ends the thread once all that was submitted is done."""
@@ -39,16 +46,11 @@ class Worker:
             try:
                 result = job()
             except BaseException as fault:
-                self._loop.call_soon_threadsafe(_reject, future, fault)
+                self._loop.call_soon_threadsafe(self._settle, future.set_exception, future, fault)
             else:
-                self._loop.call_soon_threadsafe(_resolve, future, result)
+                self._loop.call_soon_threadsafe(self._settle, future.set_result, future, result)
 
-
-def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _reject(future: "asyncio.Future[Any]", fault: BaseException) -> None:
-    if not future.done():
-        future.set_exception(fault)
+    def _settle(self, settle: Callable[[Any], None], future: "asyncio.Future[Any]", value: Any) -> None:
+        self._pending -= 1
+        if not future.done():
+            settle(value)

@@ -64,13 +64,14 @@ class FrameParser:
         messages: list[Message] = []
         position = 0
         try:
+            self._need = 2
             for _ in range(MAX_FRAMES_PER_TURN):
+                if position == len(data):
+                    break
                 end = self._take_frame(data, position, messages)
                 if not end:
                     break
                 position = end
-            else:
-                self._need = 2
         except ProtocolFault:
             if not messages:
                 raise
@@ -100,14 +101,19 @@ class FrameParser:
                 self._check_frame(first, second, 0)
                 return 0
             length = int.from_bytes(data[start + 2 : start + head - 4], "big")
-        self._check_frame(first, second, length)
+        is_usual = (
+            first == _WHOLE_TEXT and second >= 128 and length <= self._max_size and self._fragments is None
+        )
+        if not is_usual:
+            self._check_frame(first, second, length)
         if available < head + length:
             self._need = head + length
             return 0
         body = start + head
         payload = apply_mask(data[body : body + length], data[body - 4 : body])
-        if first == _WHOLE_TEXT and self._fragments is None:
-            _check_text(payload)
+        if is_usual:
+            if not payload.isascii():
+                _check_text(payload)
             messages.append((TEXT, payload))
         else:
             self._take_other(first, payload, messages)
@@ -115,8 +121,6 @@ class FrameParser:
 
     def _check_frame(self, first: int, second: int, length: int) -> None:
         """What a frame's header alone can have wrong with it."""
-        if first == _WHOLE_TEXT and second >= 128 and length <= self._max_size and self._fragments is None:
-            return
         if second < 128:
             raise ProtocolFault(CloseCode.PROTOCOL_ERROR, "frames from a client must be masked")
         if first & 0x70:
@@ -161,8 +165,6 @@ class FrameParser:
 
 
 def _check_text(payload: bytes) -> None:
-    if payload.isascii():
-        return
     try:
         payload.decode()
     except UnicodeDecodeError:
