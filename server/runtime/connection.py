@@ -217,6 +217,7 @@ class Connection:
             self.socket.resume_reading()
 
     def settled(self, save: "Save", outcome: Outcome, delivered_to: int, is_resend: bool) -> None:
+        self.end_answer()
         self._listener.settled(self, save, outcome, is_resend)
 
     def on_text(self, payload: bytes) -> None:

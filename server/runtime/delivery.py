@@ -70,6 +70,7 @@ class Delivery:
 
     def settled(self, items: list[Save], results: list[Outcome], seconds: float) -> None:
         self._metrics.record_commit(len(items), seconds)
+        self._manager.hold_stamp()
         now = time.monotonic()
         for save, outcome in zip(items, results, strict=True):
             delivered_to = self._broadcast(save, outcome) if type(outcome) is int else 0

@@ -37,6 +37,7 @@ class ConnectionManager:
         self._connections: dict[str, Connection] = {}  # by connection_id
         self._users: dict[str, tuple[Connection, ...]] = {}
         self._rooms: dict[str, Room] = {}
+        self._turn_stamp = ""
 
     # ---- membership -------------------------------------------------------------------------------
 
@@ -123,9 +124,8 @@ class ConnectionManager:
         self.metrics.acked += 1
         if duplicate:
             self.metrics.duplicates += 1
-        frame = text_frame(
-            frames.ack(connection.info.conversation_id, message_id, seq, duplicate, self.stamp())
-        )
+        stamp = self._turn_stamp or self.stamp()
+        frame = text_frame(frames.ack(connection.info.conversation_id, message_id, seq, duplicate, stamp))
         if seq is None:
             connection.offer(frame)
         else:
@@ -162,7 +162,12 @@ class ConnectionManager:
 
     def flush(self) -> None:
         """Writes out now what was offered in this turn of the loop."""
+        self._turn_stamp = ""
         self._flusher.flush()
+
+    def hold_stamp(self) -> None:
+        """Until `flush` all ACKs have the same stamp: those of one commit are made in one go."""
+        self._turn_stamp = self.stamp()
 
     def stamp(self) -> str:
         """The time now, as frames have it."""

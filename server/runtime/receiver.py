@@ -74,7 +74,6 @@ class Receiver:
 
     def settled(self, connection: Connection, save: Save, outcome: Outcome, is_resend: bool) -> None:
         """See Listener."""
-        connection.end_answer()
         if type(outcome) is int:
             self._manager.send_ack(connection, save.message_id, outcome, duplicate=is_resend)
         elif type(outcome) is Duplicate:
@@ -97,7 +96,9 @@ class Receiver:
             self._join(save, connection, frame.data, now)
             return
         save = self._draft(connection, message_id, frame, now)
-        if (wait := self._over_rate(connection, now)) is not None:
+        limiter = self._limiter
+        wait = None if limiter is None else limiter.check(connection.info.user_id, now)
+        if wait is not None:
             connection.begin_answer()
             self._background.run(self._judge_resend(connection, save, wait), "judge-resend")
         elif self.is_draining:
@@ -130,9 +131,6 @@ class Receiver:
         connection.begin_answer()
         save.askers.append((connection, now))
 
-    def _over_rate(self, connection: Connection, now: float) -> float | None:
-        return None if self._limiter is None else self._limiter.check(connection.info.user_id, now)
-
     async def _judge_resend(self, connection: Connection, save: Save, wait: float) -> None:
         """Over the rate: a message that had been saved before is answered as such all the same."""
         outcome: Outcome = Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", round(wait, 3))
@@ -141,7 +139,7 @@ class Receiver:
                 outcome = settle_resend(save, stored)
         except StoreUnavailable:
             pass  # over the rate it stays
-        self.settled(connection, save, outcome, is_resend=True)
+        connection.settled(save, outcome, 0, is_resend=True)
 
     # ---- signals ------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -33,6 +34,10 @@ _ABNORMAL: Final = 1006
 Headers = list[tuple[bytes, bytes]]
 
 
+def _ignore(frames: bytes) -> None:
+    """What is written behind a close frame."""
+
+
 class WebSocketProtocol(asyncio.Protocol):
     """Implements Socket. Made by the HTTP class when a client asks for the upgrade."""
 
@@ -54,10 +59,12 @@ class WebSocketProtocol(asyncio.Protocol):
         "_user",
         "is_writable",
         "transport",
+        "write",
     )
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, max_size: int) -> None:
         self.transport = transport
+        self.write: Callable[[bytes], None] = transport.write  # none of our calls between; see _begin_close
         self.is_writable = True
         self._loop = loop
         self._parser = FrameParser(max_size)
@@ -146,14 +153,15 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._user is None:
             self._keep(data)
-        elif not self._is_deaf:
+        else:
             self._process(data)
 
     def eof_received(self) -> None:
         """The transport closes itself."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_lost = self._is_closing = True
+        self._is_lost = True
+        self._begin_close()
         self._connections.discard(self)
         if self._close_timer is not None:
             self._close_timer.cancel()
@@ -178,14 +186,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # ---- Socket ---------------------------------------------------------------------------------------
 
-    def write(self, frames: bytes) -> None:
-        if not self._is_closing:
-            self.transport.write(frames)
-
     def close(self, code: int, reason: str) -> None:
         if self._is_closing:
             return
-        self._is_closing = True
+        self._begin_close()
         self.transport.write(close_frame(code, reason))
         self._cut_after(_CLOSE_SECONDS)
         if self._is_paused:
@@ -200,6 +204,10 @@ class WebSocketProtocol(asyncio.Protocol):
         self._loop.call_soon(self._process, b"")
 
     # ---- within ---------------------------------------------------------------------------------------
+
+    def _begin_close(self) -> None:
+        self._is_closing = True
+        self.write = _ignore
 
     def _keep(self, data: bytes) -> None:
         self._backlog += data
@@ -263,7 +271,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._fail(fault)
             return
         if not self._is_closing:
-            self._is_closing = True
+            self._begin_close()
             self._peer_code = code
             self.transport.write(close_frame(CloseCode.NORMAL if code == _NO_STATUS else code, ""))
         self._is_deaf = True
@@ -277,7 +285,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """
         self._is_deaf = True
         if not self._is_closing:
-            self._is_closing = True
+            self._begin_close()
             self._peer_code = fault.code
             self.transport.write(close_frame(fault.code, fault.reason))
         self.transport.write_eof()
