@@ -13,7 +13,14 @@ from pydantic_core import ErrorDetails
 from server.settings.masking import shown
 from server.settings.rules import PUBLIC_BIND, RULES, Rule
 from server.settings.schema import SECTIONS, Settings, keys
-from server.settings.sources import ConfigFileError, Given, from_environment, from_file, from_options
+from server.settings.sources import (
+    ConfigFileError,
+    FileSource,
+    Given,
+    OptionsSource,
+    VariablesSource,
+    tables,
+)
 
 # How pydantic's messages begin; the line names the key already.
 _subject = re.compile(r"^(Value error, |(Input|String|Value) (?=should))").sub
@@ -42,10 +49,10 @@ def load_settings(
     faults: list[str] = []
     given: dict[str, Given] = {}
     try:
-        given |= from_file(config_path)
+        given |= FileSource(config_path).given()
     except ConfigFileError as error:
         faults.append(str(error))
-    given |= from_environment(environ) | from_options(overrides or {})
+    given |= VariablesSource(environ).given() | OptionsSource(overrides or {}).given()
 
     wrong = {key: found for key, item in given.items() if (found := _faults_of(key, item))}
     faults.extend(line for found in wrong.values() for line in found)
@@ -88,11 +95,7 @@ def _unknown(key: str) -> str:
 
 
 def _built(given: Mapping[str, Given]) -> Settings:
-    tables: dict[str, dict[str, Any]] = {}
-    for key, item in given.items():
-        section, _, name = key.partition(".")
-        tables.setdefault(section, {})[name] = item.value
-    settings = Settings.model_validate(tables)
+    settings = Settings.model_validate(tables({key: item.value for key, item in given.items()}))
     settings._origins.update({key: item.origin for key, item in given.items()})
     return settings
 
