@@ -25,8 +25,9 @@ from server.store.worker import Worker
 R = TypeVar("R")
 
 # Under load a page of a conversation's index is written again by nearly every commit; the larger the
-# log, the more of these a checkpoint copies back as one. A row takes 3 pages of it, so 60 MiB.
-_CHECKPOINT_ROWS: Final = 5000
+# log, the more of these a checkpoint copies back as one; a log that grows beyond what was once written
+# makes each fsync dearer. A row takes 2 to 3 pages, so this is some 20 MiB.
+_CHECKPOINT_ROWS: Final = 2000
 # Handing a commit to the thread and its result back takes as long as a commit on a fast disk. There, a
 # small batch is committed by the loop itself; where a disk is slow, or becomes so, nothing waits for it.
 _QUICK_SECONDS: Final = 0.002
