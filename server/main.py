@@ -11,18 +11,24 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from server.api.ai_messages import AIMessages, ai_messages_router
+from server.api.conversations import ConversationResource, conversations_router
 from server.api.errors import install_error_handlers
+from server.api.guards import BodyLimit, no_writes_while_draining
 from server.api.history import History, history_router
+from server.api.operations import Operations, operations_router
 from server.api.page import page_router
 from server.api.status import Status, status_router
+from server.api.users import UserResource, users_router
 from server.api.websocket import websocket_route
 from server.core.rate_limit import RateLimiter
 from server.logs import configure_logs
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import RateLimit
+from server.runtime.ai_status import AIStatuses
+from server.runtime.announcer import Announcer
 from server.runtime.background import Background
 from server.runtime.conversations import Conversations
 from server.runtime.delivery import Delivery
@@ -30,10 +36,12 @@ from server.runtime.gateway import Gateway, GatewayConfig
 from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.metrics import Metrics
+from server.runtime.presence import Presence
 from server.runtime.receiver import Receiver
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
 from server.runtime.sweeper import Sweeper
+from server.runtime.trail import Trail
 from server.settings import Settings, shown
 from server.store.file_lock import DatabaseInUse
 from server.store.memory import MemoryStore
@@ -56,6 +64,9 @@ class Services:
     status: Status
     ai_messages: AIMessages
     history: History
+    conversations: ConversationResource
+    users: UserResource
+    operations: Operations
 
 
 @asynccontextmanager
@@ -81,7 +92,10 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         metrics, ids, Sessions(ids, settings.session.ttl), settings.connections.send_queue
     )
     conversations = Conversations(store, manager, settings.store.timeout)
-    delivery = Delivery(store, manager, settings.store.timeout)
+    trail = Trail(settings.stats.history)
+    delivery = Delivery(store, manager, trail, settings.store.timeout)
+    statuses = AIStatuses(manager, ids)
+    announcer = Announcer(manager)
     limit = settings.rate_limit
     limiter = RateLimiter(limit.messages, limit.window) if limit.enabled else None
     receiver = Receiver(
@@ -93,7 +107,10 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         settings.limits.max_text_length,
         settings.limits.max_invalid_frames,
     )
-    gateway = Gateway(manager, conversations, store, background, receiver, _gateway_config(settings))
+    gateway = Gateway(
+        manager, conversations, store, background, receiver, statuses, _gateway_config(settings)
+    )
+    shutdown = Shutdown(manager, gateway, receiver, delivery)
     sweeper = Sweeper(manager, limiter, settings.heartbeat.interval, settings.heartbeat.timeout)
     background.run(sweeper.beat(), "heartbeat")
     background.run(sweeper.keep_time(), "keep-time")
@@ -102,10 +119,13 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         store,
         manager,
         gateway,
-        Shutdown(manager, gateway, receiver, delivery),
+        shutdown,
         Status(VERSION, ids.prefix, store, manager, delivery, gateway),
         AIMessages(manager, conversations, delivery, ids, settings.limits.max_ai_text_length),
-        History(store),
+        History(store, trail),
+        ConversationResource(manager, conversations, store, announcer),
+        UserResource(conversations, store, Presence(manager), metrics),
+        Operations(manager, store, announcer, shutdown, background, settings.limits.max_ai_text_length),
     )
 
 
@@ -136,12 +156,20 @@ def add_routes(app: FastAPI, services: Services) -> None:
     install_error_handlers(app)
     app.router.routes.append(websocket_route(services.gateway, services.manager.metrics))
     app.include_router(status_router(services.status))
-    app.include_router(ai_messages_router(services.ai_messages))
-    app.include_router(history_router(services.history))
+    guards = [Depends(no_writes_while_draining(services.shutdown))]
+    for router in (
+        ai_messages_router(services.ai_messages),
+        history_router(services.history),
+        conversations_router(services.conversations),
+        users_router(services.users),
+        operations_router(services.operations),
+    ):
+        app.include_router(router, dependencies=guards)
 
 
 def _new_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
+    app.add_middleware(BodyLimit)
     if settings.server.web_client:
         app.include_router(page_router())
     return app

@@ -5,7 +5,16 @@ import threading
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from server.core.model import Conversation, Draft, NewConversation, Outcome, StoredMessage
+from server.core.model import (
+    Advance,
+    Conversation,
+    Draft,
+    NewConversation,
+    Outcome,
+    Position,
+    StoredMessage,
+    Summary,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -92,6 +101,34 @@ class MessageStore(Protocol):
 
     async def history_before(self, key: int, before: int | None, limit: int) -> list[StoredMessage]:
         """The messages directly below seq `before` (None: the newest), ascending."""
+        ...
+
+    async def summary(self, conversation_id: str) -> Summary | None: ...
+
+    async def summaries(self, user_id: str, limit: int) -> list[Summary]:
+        """The user's conversations, the one with the newest message first."""
+        ...
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        """The ids of all of the user's conversations."""
+        ...
+
+    def advance(self, batch: Batch[Advance]) -> asyncio.Future[list[bool]]:
+        """Moves positions forward; for each whether it moved."""
+        ...
+
+    async def position(self, key: int, position: Position) -> int:
+        """0 where it was never moved."""
+        ...
+
+    async def unanswered(self, since: int, limit: int) -> list[str]:
+        """Ids of conversations with CHAT_MESSAGEs beyond ANSWERED, stamped `since` (ms) or later."""
+        ...
+
+    async def delete_conversations(self, conversation_ids: list[str]) -> None:
+        """Removes them with their messages and positions. Their keys are never given again; a draft for
+        one of them is refused.
+        """
         ...
 
 

@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from server.core.model import Refused
+from server.core.model import STORE_UNAVAILABLE, Refused
+from server.ports import StoreUnavailable
 from server.protocol import ErrorCode, ErrorInfo
 
 _STATUS: Final = {
@@ -51,9 +52,51 @@ def not_found(what: str) -> ApiError:
     return ApiError(Refused(ErrorCode.NOT_FOUND, f"{what} not found"))
 
 
+_EXAMPLES: Final = {
+    401: (ErrorCode.UNAUTHORIZED, "an API key is needed"),
+    404: (ErrorCode.NOT_FOUND, "conversation not found"),
+    409: (ErrorCode.CONFLICT, "ai_id: the conversation's AI is ai_alex"),
+    413: (ErrorCode.TOO_LARGE, "the body is larger than 1048576 bytes"),
+    422: (ErrorCode.VALIDATION_FAILED, "conversation_id: field required"),
+    429: (ErrorCode.RATE_LIMITED, "too many requests"),
+    500: (ErrorCode.INTERNAL_ERROR, "a fault of the server"),
+    503: (ErrorCode.STORE_UNAVAILABLE, "The database does not answer; try again"),
+}
+_MEANING: Final = {
+    401: "No key, or a wrong one, where keys are asked for",
+    404: "There is no such thing, or it is another's",
+    409: "It contradicts what there is",
+    413: "The body is larger than 1 MiB",
+    422: "A field is missing or wrong; the text names it",
+    429: "Too many requests; Retry-After tells when to try again",
+    500: "A fault of the server",
+    503: "The database does not answer, or the node drains; try again after Retry-After",
+}
+
+
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: what it may answer beside success."""
-    return {status: {"model": ErrorBody} for status in (422, *statuses)}
+    """For a route's `responses`: what it may answer beside success. Some may come from every route."""
+    return {status: _described(status) for status in sorted({401, 422, 500, *statuses})}
+
+
+def write_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same for a route that changes something or takes a body."""
+    return error_responses(413, 503, *statuses)
+
+
+def _described(status: int) -> dict[str, Any]:
+    code, text = _EXAMPLES[status]
+    example = error_body(Refused(code, text))
+    return {
+        "model": ErrorBody,
+        "description": _MEANING[status],
+        "content": {"application/json": {"example": example}},
+    }
+
+
+def _info(why: Refused) -> dict[str, Any]:
+    info = ErrorInfo(code=why.code, retryable=why.code.retryable, retry_after=why.retry_after)
+    return info.model_dump(mode="json", exclude_none=True)
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -62,6 +105,11 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def on_api_error(request: Request, fault: ApiError) -> JSONResponse:
         return _answer(_STATUS.get(fault.why.code, 422), fault.why, fault.message_id)
+
+    @app.exception_handler(StoreUnavailable)
+    @app.exception_handler(TimeoutError)
+    async def on_store_unavailable(request: Request, fault: Exception) -> JSONResponse:
+        return _answer(503, STORE_UNAVAILABLE._replace(text="The database does not answer; try again"), None)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, fault: RequestValidationError) -> JSONResponse:
@@ -80,13 +128,19 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def _answer(status: int, why: Refused, message_id: str | None) -> JSONResponse:
-    info = ErrorInfo(code=why.code, retryable=why.code.retryable, retry_after=why.retry_after)
-    body = ErrorBody(message_id=message_id, data=why.text, error=info)
-    content = body.model_dump(mode="json", exclude_none=True) | {"message_id": message_id}
+    return JSONResponse(error_body(why, message_id), status, _headers(status, why))
+
+
+def error_body(why: Refused, message_id: str | None = None) -> dict[str, Any]:
+    """The JSON of an error."""
+    return {"type": "NACK", "message_id": message_id, "data": why.text, "error": _info(why)}
+
+
+def _headers(status: int, why: Refused) -> dict[str, str]:
     headers = {}
     if status in (429, 503):
         headers["Retry-After"] = str(max(_RETRY_AFTER, round(why.retry_after or 0)))
-    return JSONResponse(content, status, headers)
+    return headers
 
 
 def _describe(fault: RequestValidationError) -> str:

@@ -1,6 +1,7 @@
 """What a conversation and a message are inside the server, before and after the store has them."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from server.protocol import ErrorCode, MessageType
@@ -72,6 +73,33 @@ class StoredMessage(NamedTuple):
         )
 
 
+class Position(StrEnum):
+    """How far somebody has got in a conversation, as a seq. Positions only go forward."""
+
+    USER_READ = "user_read"
+    AI_READ = "ai_read"
+    ANSWERED = "answered"  # the responder needs to answer nothing up to here any more
+
+
+@dataclass(slots=True, eq=False)
+class Advance:
+    """A position to be moved to `seq`, if that is forward. `arrived` is in monotonic seconds."""
+
+    conversation_key: int
+    position: Position
+    seq: int
+    arrived: float
+
+
+class Summary(NamedTuple):
+    """A conversation as a list shows it. `unread` counts AI messages beyond `last_read_seq`."""
+
+    conversation: Conversation
+    last_message: StoredMessage | None
+    last_read_seq: int
+    unread: int
+
+
 class Duplicate(NamedTuple):
     """The message had been saved before, under this seq."""
 
@@ -94,6 +122,7 @@ OUTCOME_UNKNOWN = Refused(
     ErrorCode.OUTCOME_UNKNOWN, "It is not known yet whether the message was saved; send it again to find out"
 )
 CANNOT_BE_STORED = Refused(ErrorCode.VALIDATION_FAILED, "data: the message cannot be stored as it is")
+CONVERSATION_GONE = Refused(ErrorCode.NOT_FOUND, "The conversation was deleted")
 MESSAGE_ID_CONFLICT = Refused(
     ErrorCode.MESSAGE_ID_CONFLICT, "message_id was already used for another message in this conversation"
 )

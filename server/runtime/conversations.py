@@ -8,7 +8,7 @@ from typing import Any
 
 from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
-from server.protocol import ai_id_of
+from server.protocol import CloseCode, ai_id_of
 from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
@@ -31,16 +31,22 @@ class Conversations:
         )
 
     async def find(self, room: Room) -> Conversation | None:
-        """The conversation of a held room. Raises StoreUnavailable."""
+        """The conversation of a held room. Raises StoreUnavailable, TimeoutError."""
         if room.conversation is None:
             async with asyncio.timeout(self._timeout):
                 found = await self._store.find_conversation(room.conversation_id)
             if found is not None:
                 _settle(room, found)
+        _check_not_deleted(room)
         return room.conversation
 
-    async def create(self, room: Room, user_id: str, ai: dict[str, Any] | None = None) -> Conversation:
-        """The conversation of a held room, made for that user unless it exists. Raises StoreUnavailable."""
+    async def create(
+        self, room: Room, user_id: str, ai: dict[str, Any] | None = None
+    ) -> tuple[Conversation, bool]:
+        """The conversation of a held room, made for that user unless it exists; and whether it was made.
+
+        Raises StoreUnavailable.
+        """
         creation = _Creation(
             id=room.conversation_id,
             user_id=user_id,
@@ -52,8 +58,27 @@ class Conversations:
         )
         self._queue.submit(creation)
         _settle(room, await creation.created)
+        _check_not_deleted(room)
         assert room.conversation is not None
-        return room.conversation
+        return room.conversation, room.conversation.epoch == creation.epoch
+
+    async def delete(self, conversation_ids: list[str]) -> None:
+        """Closes their devices (1000) and removes them with all their messages.
+
+        Who joins meanwhile is told to try again. Raises StoreUnavailable, TimeoutError.
+        """
+        rooms = [self._manager.hold(conversation_id) for conversation_id in conversation_ids]
+        try:
+            for room in rooms:
+                room.is_deleted = True
+                for connection in room.connections:
+                    connection.close(CloseCode.NORMAL, "the conversation was deleted")
+            async with asyncio.timeout(self._timeout):
+                await self._store.delete_conversations(conversation_ids)
+        finally:
+            for room in rooms:
+                self._manager.release(room)
+                self._manager.forget(room)
 
     async def drained(self) -> None:
         """Waits until every creation is settled."""
@@ -85,6 +110,11 @@ def default_ai(conversation_id: str) -> dict[str, Any]:
     ai_id = ai_id_of(conversation_id)
     name = ai_id.removeprefix("ai_").replace("_", " ").strip().title()
     return {"id": ai_id, "name": name or ai_id}
+
+
+def _check_not_deleted(room: Room) -> None:
+    if room.is_deleted:
+        raise StoreUnavailable("the conversation is being deleted")
 
 
 def _settle(room: Room, conversation: Conversation) -> None:

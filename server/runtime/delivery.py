@@ -20,6 +20,7 @@ from server.protocol import MessageType
 from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
+from server.runtime.trail import Trail
 
 log = structlog.get_logger()
 
@@ -45,8 +46,9 @@ class Save(Draft):
 class Delivery:
     """Owns the commit queue and what is being saved in each room."""
 
-    def __init__(self, store: MessageStore, manager: ConnectionManager, timeout: float) -> None:
+    def __init__(self, store: MessageStore, manager: ConnectionManager, trail: Trail, timeout: float) -> None:
         self._manager = manager
+        self._trail = trail
         self._metrics = manager.metrics
         self._timeout = timeout
         self._queue: GroupCommit[Save, Outcome] = GroupCommit(store.save, self, timeout)
@@ -76,6 +78,7 @@ class Delivery:
             delivered_to = self._broadcast(save, outcome) if type(outcome) is int else 0
             self._answer(save, outcome, now, delivered_to)
         self._manager.flush()
+        self._trail.committed(items, results)
 
     def withdrawn(self, items: list[Save]) -> None:
         now = time.monotonic()

@@ -9,6 +9,7 @@ from server.core.model import Conversation
 from server.core.recovery import Replay, plan_replay
 from server.ports import MessageStore, Socket, StoreUnavailable
 from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
+from server.runtime.ai_status import AIStatuses
 from server.runtime.background import Background
 from server.runtime.connection import Connection, Listener
 from server.runtime.conversations import Conversations
@@ -42,6 +43,7 @@ class Gateway:
         store: MessageStore,
         background: Background,
         listener: Listener,
+        statuses: AIStatuses,
         config: GatewayConfig,
     ) -> None:
         self._manager = manager
@@ -49,6 +51,7 @@ class Gateway:
         self._replayer = Replayer(manager, store)
         self._background = background
         self._listener = listener
+        self._statuses = statuses
         self._config = config
         self.is_draining = False  # set at the shutdown: from then on nobody comes in
 
@@ -72,7 +75,7 @@ class Gateway:
         if conversation is None:
             if not self._config.auto_create:
                 return Refusal(CloseCode.POLICY_VIOLATION, "unknown conversation", "unknown_conversation")
-            conversation = await self._conversations.create(room, request.user_id)
+            conversation, _ = await self._conversations.create(room, request.user_id)
         if conversation.user_id != request.user_id:
             return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
         return conversation
@@ -117,6 +120,6 @@ class Gateway:
             ack_timeout=ACK_TIMEOUT,
             max_text_length=config.max_text_length,
             rate_limit=config.rate_limit,
-            ai={**conversation.ai, "status": "online"},
+            ai={**conversation.ai, "status": self._statuses.of(conversation.ai["id"])},
             devices=len(room.connections),
         ).model_dump(by_alias=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from server.core import frames
 from server.core.clock import rfc3339
@@ -38,6 +38,7 @@ class ConnectionManager:
         self._users: dict[str, tuple[Connection, ...]] = {}
         self._rooms: dict[str, Room] = {}
         self._turn_stamp = ""
+        self._on_left: list[Callable[[Connection], None]] = []
 
     # ---- membership -------------------------------------------------------------------------------
 
@@ -80,7 +81,13 @@ class ConnectionManager:
         now = time.monotonic()
         self._sessions.leave(info.conversation_id, info.client_id, info.session_id, info.reconnects, now)
         self._count_closed(info, code, reason, now)
+        for tell in self._on_left:
+            tell(connection)
         self.drop_if_unused(room)
+
+    def when_left(self, tell: Callable[[Connection], None]) -> None:
+        """From now on `tell` is called with each connection that has left its room."""
+        self._on_left.append(tell)
 
     def hold(self, conversation_id: str) -> Room:
         """The conversation's room, kept until `release`: what is saved meanwhile is not missed."""
@@ -102,14 +109,12 @@ class ConnectionManager:
 
     # ---- sending ------------------------------------------------------------------------------------
 
-    def send_to_user(self, user_id: str, frame: bytes) -> int:
+    def send_to_user(self, user_id: str, type: MessageType, data: object) -> int:
         """To all devices of the user, in whatever conversation; how many those are."""
-        return _offer_all(self._users.get(user_id, ()), frame)
-
-    def broadcast_to_conversation(self, conversation_id: str, frame: bytes) -> int:
-        """To all devices of the conversation; how many those are."""
-        room = self._rooms.get(conversation_id)
-        return _offer_all(room.live, frame) if room else 0
+        devices = self.devices_of(user_id)
+        for connection in devices:
+            self.send(connection, type, data)
+        return len(devices)
 
     def signal_conversation(self, room: Room, signal: Signal, but: Connection | None = None) -> None:
         """A frame that may be dropped, to all devices of the conversation but one."""
@@ -142,8 +147,12 @@ class ConnectionManager:
 
     def send_system(self, connection: Connection, data: object) -> None:
         """A SYSTEM message to one device."""
+        self.send(connection, MessageType.SYSTEM, data)
+
+    def send(self, connection: Connection, type: MessageType, data: object) -> None:
+        """A frame of the server to one device, under the conversation that the device is in."""
         info = connection.info
-        payload = frames.signal(MessageType.SYSTEM, info.conversation_id, self._ids.new(), data, self.stamp())
+        payload = frames.signal(type, info.conversation_id, self._ids.new(), data, self.stamp())
         connection.offer(text_frame(payload))
 
     def send_ping(self, connection: Connection) -> None:
@@ -188,8 +197,9 @@ class ConnectionManager:
         """Those with somebody in them."""
         return (room for room in self._rooms.values() if room.connections)
 
-    def devices_of(self, user_id: str) -> int:
-        return len(self._users.get(user_id, ()))
+    def devices_of(self, user_id: str) -> tuple[Connection, ...]:
+        """The user's connections, to whatever conversations."""
+        return self._users.get(user_id, ())
 
     @property
     def current(self) -> int:
@@ -227,21 +237,18 @@ class ConnectionManager:
 
     def drop_if_unused(self, room: Room) -> None:
         if room.is_unused:
-            self._rooms.pop(room.conversation_id, None)
+            self.forget(room)
+
+    def forget(self, room: Room) -> None:
+        """The next who asks for the conversation gets a new room, which knows nothing yet."""
+        if self._rooms.get(room.conversation_id) is room:
+            del self._rooms[room.conversation_id]
 
     def _refuse(self, connection: Connection, message_id: str | None, why: Refused) -> None:
         info = connection.info
         self.metrics.record_error(why.code, why.text, message_id=message_id, **info.context())
         payload = frames.refusal(info.conversation_id, message_id, why, self.stamp(), new_id=self._ids.new())
         connection.offer(text_frame(payload))
-
-
-def _offer_all(connections: Iterable[Connection], frame: bytes) -> int:
-    count = 0
-    for connection in connections:
-        connection.offer(frame)
-        count += 1
-    return count
 
 
 def _without(connections: tuple[Connection, ...], gone: Connection) -> tuple[Connection, ...]:

@@ -56,6 +56,13 @@ class Metrics:
         self._error_times.append(time.monotonic())
         self.errors.append({"at": _now_ms(), "code": code, "text": text, **context})
 
+    def forget_user(self, user_id: str) -> None:
+        """Takes the user out of the events and errors that are kept."""
+        for kept in (self.events, self.errors):
+            left = [record for record in kept if record.get("user_id") != user_id]
+            kept.clear()
+            kept.extend(left)
+
     def tick(self) -> None:
         """Once a second: what the message rate is measured from."""
         self._saved_at_tick.append(self.saved)

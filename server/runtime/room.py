@@ -17,6 +17,7 @@ class Room:
         "conversation",
         "conversation_id",
         "holders",
+        "is_deleted",
         "last_activity",
         "last_seq",
         "live",
@@ -27,6 +28,7 @@ class Room:
         self.conversation_id = conversation_id
         self.conversation: Conversation | None = None  # once the store was asked
         self.holders = 0  # who needs the room though nobody is connected
+        self.is_deleted = False  # or being deleted: whoever still holds the room must not go on
         self.last_seq = 0  # the newest that was delivered here
         self.last_activity = 0  # when the last message was stamped, milliseconds since the epoch
         # Tuples, replaced at each change, so that a loop over one may close a connection in it.

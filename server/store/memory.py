@@ -6,14 +6,19 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from server.core.model import (
+    CONVERSATION_GONE,
+    Advance,
     Conversation,
     Draft,
     NewConversation,
     Outcome,
+    Position,
     StoredMessage,
+    Summary,
     settle_resend,
 )
 from server.ports import Batch
+from server.protocol import MessageType
 
 T = TypeVar("T")
 
@@ -23,6 +28,8 @@ class _Log:
     conversation: Conversation
     messages: list[StoredMessage] = field(default_factory=list)
     by_id: dict[str, StoredMessage] = field(default_factory=dict)
+    positions: dict[Position, int] = field(default_factory=dict)
+    created_at: int = 0
 
 
 class MemoryStore:
@@ -31,8 +38,9 @@ class MemoryStore:
     backend = "memory"
 
     def __init__(self) -> None:
-        self._logs: list[_Log] = []  # a conversation's key is its place here
+        self._logs: dict[int, _Log] = {}
         self._keys: dict[str, int] = {}
+        self._next_key = 0
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -54,18 +62,48 @@ class MemoryStore:
         return None if key is None else self._snapshot(self._logs[key])
 
     async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
-        return self._logs[key].by_id.get(message_id)
+        return self._log(key).by_id.get(message_id)
 
     async def history(self, key: int, after: int, limit: int) -> list[StoredMessage]:
-        return self._logs[key].messages[after : after + limit]  # seq 1 is at place 0
+        return self._log(key).messages[after : after + limit]  # seq 1 is at place 0
 
     async def history_before(self, key: int, before: int | None, limit: int) -> list[StoredMessage]:
-        messages = self._logs[key].messages
+        messages = self._log(key).messages
         end = len(messages) if before is None else bisect_left(messages, before, key=lambda m: m.seq)
         return messages[max(0, end - limit) : end]
 
+    async def summary(self, conversation_id: str) -> Summary | None:
+        key = self._keys.get(conversation_id)
+        return None if key is None else self._summary(self._logs[key])
+
+    async def summaries(self, user_id: str, limit: int) -> list[Summary]:
+        logs = [log for log in self._logs.values() if log.conversation.user_id == user_id]
+        return [self._summary(log) for log in sorted(logs, key=_newest, reverse=True)[:limit]]
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        return [log.conversation.id for log in self._logs.values() if log.conversation.user_id == user_id]
+
+    def advance(self, batch: Batch[Advance]) -> asyncio.Future[list[bool]]:
+        return _done([self._advance(advance) for advance in batch.claim()])
+
+    async def position(self, key: int, position: Position) -> int:
+        return self._log(key).positions.get(position, 0)
+
+    async def unanswered(self, since: int, limit: int) -> list[str]:
+        return [log.conversation.id for log in self._logs.values() if _is_unanswered(log, since)][:limit]
+
+    async def delete_conversations(self, conversation_ids: list[str]) -> None:
+        for conversation_id in conversation_ids:
+            if (key := self._keys.pop(conversation_id, None)) is not None:
+                del self._logs[key]
+
+    def _log(self, key: int) -> _Log:
+        """An empty one for a conversation that was deleted."""
+        return self._logs.get(key) or _Log(Conversation(key, "", "", {}, "", 0))
+
     def _save(self, draft: Draft) -> Outcome:
-        log = self._logs[draft.conversation_key]
+        if (log := self._logs.get(draft.conversation_key)) is None:
+            return CONVERSATION_GONE
         if stored := log.by_id.get(draft.message_id):
             return settle_resend(draft, stored)
         message = StoredMessage.of(draft, len(log.messages) + 1)
@@ -74,13 +112,36 @@ class MemoryStore:
         return message.seq
 
     def _create(self, new: NewConversation) -> Conversation:
-        key = self._keys.setdefault(new.id, len(self._logs))
-        if key == len(self._logs):
-            self._logs.append(_Log(Conversation(key, new.id, new.user_id, new.ai, new.epoch, last_seq=0)))
+        if (key := self._keys.get(new.id)) is None:
+            key = self._keys[new.id] = self._next_key
+            self._next_key += 1
+            conversation = Conversation(key, new.id, new.user_id, new.ai, new.epoch, last_seq=0)
+            self._logs[key] = _Log(conversation, created_at=new.created_at)
         return self._snapshot(self._logs[key])
+
+    def _advance(self, advance: Advance) -> bool:
+        positions = self._log(advance.conversation_key).positions
+        if advance.seq <= positions.get(advance.position, 0):
+            return False
+        positions[advance.position] = advance.seq
+        return True
 
     def _snapshot(self, log: _Log) -> Conversation:
         return replace(log.conversation, last_seq=len(log.messages))
+
+    def _summary(self, log: _Log) -> Summary:
+        read = log.positions.get(Position.USER_READ, 0)
+        unread = sum(1 for m in log.messages[read:] if m.type is MessageType.AI_RESPONSE)
+        return Summary(self._snapshot(log), log.messages[-1] if log.messages else None, read, unread)
+
+
+def _newest(log: _Log) -> int:
+    return log.messages[-1].created_at if log.messages else log.created_at
+
+
+def _is_unanswered(log: _Log, since: int) -> bool:
+    answered = log.positions.get(Position.ANSWERED, 0)
+    return any(m.type is MessageType.CHAT_MESSAGE and m.created_at >= since for m in log.messages[answered:])
 
 
 def _done(result: list[T]) -> asyncio.Future[list[T]]:

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from server.core.model import Conversation, Draft, NewConversation, Outcome, StoredMessage
+from server.core.model import (
+    Advance,
+    Conversation,
+    Draft,
+    NewConversation,
+    Outcome,
+    Position,
+    StoredMessage,
+    Summary,
+)
 from server.ports import Batch, StoreUnavailable
 from server.store.file_lock import FileLock
 from server.store.sqlite_schema import upgrade
@@ -40,6 +49,29 @@ _HISTORY_BEFORE = (
     f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 )
 _BEYOND_EVERY_SEQ: Final = 1 << 62
+# The newest message of each conversation and how far its user has read; a WHERE follows.
+_SUMMARY_ROW = """
+SELECT c.key, c.id, c.user_id, c.ai, c.epoch, coalesce(m.seq, 0), coalesce(p.seq, 0),
+    (SELECT count(*) FROM messages WHERE conversation = c.key AND seq > coalesce(p.seq, 0)
+        AND type = 'AI_RESPONSE'),
+    m.seq, m.message_id, m.type, m.sender, m.data, m.created_at, m.client_timestamp, m.finish
+FROM conversations c
+LEFT JOIN messages m ON m.conversation = c.key
+    AND m.seq = (SELECT max(seq) FROM messages WHERE conversation = c.key)
+LEFT JOIN positions p ON p.conversation = c.key AND p.position = 'user_read'
+"""
+_SUMMARY = _SUMMARY_ROW + "WHERE c.id = ?"
+_SUMMARIES = (
+    _SUMMARY_ROW
+    + "WHERE c.user_id = ? ORDER BY coalesce(m.created_at, c.created_at) DESC, c.key DESC LIMIT ?"
+)
+_CONVERSATIONS_OF = "SELECT id FROM conversations WHERE user_id = ?"
+_POSITION = "SELECT seq FROM positions WHERE conversation = ? AND position = ?"
+_UNANSWERED = """
+SELECT id FROM conversations WHERE EXISTS (
+    SELECT 1 FROM messages WHERE conversation = key AND type = 'CHAT_MESSAGE' AND created_at >= ? AND seq >
+        coalesce((SELECT seq FROM positions WHERE conversation = key AND position = 'answered'), 0))
+LIMIT ?"""
 
 
 class SqliteStore:
@@ -128,6 +160,29 @@ class SqliteStore:
         rows = await self._read(_HISTORY_BEFORE, key, end, limit)
         return [message_of(row) for row in reversed(rows)]
 
+    async def summary(self, conversation_id: str) -> Summary | None:
+        rows = await self._read(_SUMMARY, conversation_id)
+        return _summary_of(rows[0]) if rows else None
+
+    async def summaries(self, user_id: str, limit: int) -> list[Summary]:
+        return [_summary_of(row) for row in await self._read(_SUMMARIES, user_id, limit)]
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        return [row[0] for row in await self._read(_CONVERSATIONS_OF, user_id)]
+
+    def advance(self, batch: Batch[Advance]) -> asyncio.Future[list[bool]]:
+        return self._thread.submit(lambda: self._writer.advance(batch))
+
+    async def position(self, key: int, position: Position) -> int:
+        rows = await self._read(_POSITION, key, position.value)
+        return int(rows[0][0]) if rows else 0
+
+    async def unanswered(self, since: int, limit: int) -> list[str]:
+        return [row[0] for row in await self._read(_UNANSWERED, since, limit)]
+
+    async def delete_conversations(self, conversation_ids: list[str]) -> None:
+        await self._thread.submit(lambda: self._writer.delete_conversations(conversation_ids))
+
     def _open(self) -> None:
         # Created before SQLite would, so that nobody but the owner can read what people say.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -161,6 +216,11 @@ class SqliteStore:
             return await self._reader_thread.submit(job)
         except sqlite3.Error as fault:
             raise StoreUnavailable(str(fault)) from fault
+
+
+def _summary_of(row: Any) -> Summary:
+    last_message = None if row[8] is None else message_of(row[8:])
+    return Summary(conversation_of(row[:6]), last_message, row[6], row[7])
 
 
 def _done(outcomes: list[Outcome]) -> asyncio.Future[list[Outcome]]:

@@ -34,6 +34,28 @@ MIGRATIONS: Final = (
     CREATE UNIQUE INDEX messages_by_id ON messages (conversation, message_id);
     CREATE UNIQUE INDEX messages_by_seq ON messages (conversation, seq);
     """,
+    # AUTOINCREMENT: a deleted conversation's key must not come back, since a message for the old one may
+    # still be on its way.
+    """
+    CREATE TABLE conversations_2 (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
+        ai TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    );
+    INSERT INTO conversations_2 SELECT key, id, user_id, ai, epoch, created_at FROM conversations;
+    DROP TABLE conversations;
+    ALTER TABLE conversations_2 RENAME TO conversations;
+    CREATE INDEX conversations_of_user ON conversations (user_id);
+    CREATE TABLE positions (
+        conversation INTEGER NOT NULL,
+        position TEXT NOT NULL,       -- user_read, ai_read, answered
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (conversation, position)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

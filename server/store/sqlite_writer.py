@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 
 from server.core.model import (
     CANNOT_BE_STORED,
+    CONVERSATION_GONE,
     OUTCOME_UNKNOWN,
     STORE_UNAVAILABLE,
+    Advance,
     Conversation,
     Draft,
     NewConversation,
@@ -48,11 +50,25 @@ INSERT OR IGNORE INTO conversations (id, user_id, ai, epoch, created_at) VALUES 
 FIND_CONVERSATION: Final = """
 SELECT key, id, user_id, ai, epoch, (SELECT coalesce(max(seq), 0) FROM messages WHERE conversation = key)
 FROM conversations WHERE id = ?"""
+_NEWEST_SEQ: Final = """
+SELECT (SELECT max(seq) FROM messages WHERE conversation = key) FROM conversations WHERE key = ?"""
+_ADVANCE: Final = """
+INSERT INTO positions (conversation, position, seq) SELECT key, ?, ? FROM conversations WHERE key = ?
+ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq"""
+_DELETE: Final = (
+    "DELETE FROM messages WHERE conversation = ?",
+    "DELETE FROM positions WHERE conversation = ?",
+    "DELETE FROM conversations WHERE key = ?",
+)
 _LOCKED_PAUSE: Final = 0.005  # seconds between tries while another process holds the write lock
 _KNOWN_SEQS: Final = 65536  # conversations whose newest seq is remembered
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
 
 Row = tuple[Any, ...]
+
+
+class _NoConversation(sqlite3.IntegrityError):
+    """The conversation was deleted while a message for it was on its way."""
 
 
 class SqliteWriter:
@@ -112,6 +128,43 @@ class SqliteWriter:
             self._roll_back()
             raise StoreUnavailable(str(fault)) from fault
 
+    def advance(self, batch: Batch[Advance]) -> list[bool]:
+        """See MessageStore.advance."""
+        try:
+            moved = [
+                self._db.execute(_ADVANCE, (a.position.value, a.seq, a.conversation_key)).rowcount > 0
+                for a in self._claim(batch)
+            ]
+            self._commit_or_nothing()
+            return moved
+        except sqlite3.Error as fault:
+            self._roll_back()
+            raise StoreUnavailable(str(fault)) from fault
+
+    def delete_conversations(self, conversation_ids: list[str]) -> None:
+        """See MessageStore.delete_conversations."""
+        try:
+            self._begin_again()
+            for conversation_id in conversation_ids:
+                self._delete(conversation_id)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as fault:
+            self._roll_back()
+            raise StoreUnavailable(str(fault)) from fault
+
+    def _delete(self, conversation_id: str) -> None:
+        if (row := self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone()) is None:
+            return
+        key = row[0]
+        for statement in _DELETE:
+            self._db.execute(statement, (key,))
+        self._last_seqs.pop(key, None)
+
+    def _commit_or_nothing(self) -> None:
+        """Nothing was begun where all of the batch had been withdrawn."""
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+
     def _claim(self, batch: Batch[T]) -> list[T]:
         """Opens the transaction, then claims the batch; waits for as long as there is something to claim.
 
@@ -129,8 +182,8 @@ class SqliteWriter:
 
     def _insert_all(self, drafts: list[Draft]) -> list[Outcome] | None:
         """The common case: all are new. None, and no transaction, when one of them is not or is bad."""
-        rows = [self._row(draft) for draft in drafts]
         try:
+            rows = [self._row(draft) for draft in drafts]
             self._insert(rows)
         except _BAD_ROW:
             self._roll_back()
@@ -157,6 +210,8 @@ class SqliteWriter:
                 return settle_resend(draft, stored)
             row = self._row(draft)
             self._db.execute(_INSERT_ONE, row)
+        except _NoConversation:
+            return CONVERSATION_GONE
         except _BAD_ROW:
             self._forget([draft])
             return CANNOT_BE_STORED
@@ -216,7 +271,8 @@ class SqliteWriter:
     def _read_last_seq(self, key: int) -> int:
         if len(self._last_seqs) >= _KNOWN_SEQS:
             del self._last_seqs[next(iter(self._last_seqs))]
-        row = self._db.execute("SELECT max(seq) FROM messages WHERE conversation = ?", (key,)).fetchone()
+        if (row := self._db.execute(_NEWEST_SEQ, (key,)).fetchone()) is None:
+            raise _NoConversation
         return row[0] or 0
 
     def _forget(self, drafts: Iterable[Draft]) -> None:

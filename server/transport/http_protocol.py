@@ -36,6 +36,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._max_message_size = max_message_size
         self._is_in_head = True
         self._fed_bytes = 0  # since the head began: the parser keeps an unfinished header to itself
+        self._feeding = 0  # bytes that the parser is being given
         self._head_bytes = 0  # of its finished headers
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -51,6 +52,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._is_in_head and self._head_timer is None:
             self._await_head()
+        self._feeding = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -81,7 +83,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._is_in_head = True
-        self._fed_bytes = self._head_bytes = 0
+        self._fed_bytes = -self._feeding  # what ended a body is no part of the next head
+        self._head_bytes = 0
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)

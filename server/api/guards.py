@@ -1,0 +1,89 @@
+"""What is checked before a route is reached: the size of the body, and whether the node takes writes."""
+
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.errors import ApiError, error_body
+from server.core.model import Refused
+from server.protocol import ErrorCode
+from server.runtime.shutdown import Shutdown
+
+MAX_BODY_BYTES: Final = 1 << 20
+STREAM_PATH: Final = "/api/stream-ai-message"  # has bounds of its own
+_TOO_LARGE: Final = Refused(ErrorCode.TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
+_DRAIN_PATH: Final = "/api/drain"
+_DRAINING: Final = Refused(ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere")
+
+
+class _BodyTooLarge(Exception):
+    """Unwinds the application that was reading the body."""
+
+
+class BodyLimit:
+    """ASGI middleware: 413 for a body over 1 MiB, declared or not, before it is all in memory."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == STREAM_PATH:
+            await self._app(scope, receive, send)
+        elif _declared_length(scope) > MAX_BODY_BYTES:
+            await _refuse(send)
+        else:
+            await self._watch(scope, receive, send)
+
+    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size, is_answered = 0, False
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                raise _BodyTooLarge
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal is_answered
+            if size <= MAX_BODY_BYTES:
+                is_answered = True
+                await send(message)
+
+        with contextlib.suppress(_BodyTooLarge):  # answered below, like a fault that was made of it
+            await self._app(scope, counted, noted)
+        if size > MAX_BODY_BYTES and not is_answered:
+            await _refuse(send)
+
+
+def no_writes_while_draining(shutdown: Shutdown) -> Callable[[Request], Awaitable[None]]:
+    """A dependency of the routes under /api."""
+
+    async def check(request: Request) -> None:
+        if shutdown.is_draining and request.method != "GET" and request.url.path != _DRAIN_PATH:
+            raise ApiError(_DRAINING)
+
+    return check
+
+
+def _declared_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+async def _refuse(send: Send) -> None:
+    body = json.dumps(error_body(_TOO_LARGE)).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),  # the rest of the body is not read
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

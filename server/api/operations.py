@@ -1,0 +1,118 @@
+"""What operators do: announce, close a connection, empty the node."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.api.errors import ApiError, not_found, write_responses
+from server.core.inbound import check_text
+from server.core.model import Refused
+from server.ports import MessageStore
+from server.protocol import CloseCode, ErrorCode, Identifier
+from server.runtime.announcer import Announcer
+from server.runtime.background import Background
+from server.runtime.manager import ConnectionManager
+from server.runtime.shutdown import Shutdown
+
+
+class Announcement(BaseModel):
+    """To one user, to one conversation, or to everybody."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"data": "We are back at 10:00.", "user_id": "user123"}]}
+    )
+
+    data: str
+    user_id: Identifier | None = None
+    conversation_id: Identifier | None = None
+
+
+class Told(BaseModel):
+    """What was sent, and to how many devices."""
+
+    type: str = "ACK"
+    delivered_to: int = Field(description="Devices that it was queued to.", examples=[2])
+
+
+class DrainRequest(BaseModel):
+    """How fast the node empties."""
+
+    per_second: int = Field(100, ge=1, le=100_000, description="Connections closed a second.")
+
+
+class Draining(BaseModel):
+    """The node empties."""
+
+    status: str = "draining"
+    connections: int = Field(description="Still open.", examples=[1200])
+
+
+class Operations:
+    """Raises ApiError, StoreUnavailable."""
+
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        store: MessageStore,
+        announcer: Announcer,
+        shutdown: Shutdown,
+        background: Background,
+        max_length: int,
+    ) -> None:
+        self._manager = manager
+        self._store = store
+        self._announcer = announcer
+        self._shutdown = shutdown
+        self._background = background
+        self._max_length = max_length
+
+    async def announce(self, request: Announcement) -> Told:
+        if request.user_id is not None and request.conversation_id is not None:
+            text = "user_id and conversation_id: only one of them is allowed"
+            raise ApiError(Refused(ErrorCode.VALIDATION_FAILED, text))
+        if (why := check_text(request.data, self._max_length)) is not None:
+            raise ApiError(why)
+        conversation_id = request.conversation_id
+        if conversation_id is not None and await self._store.find_conversation(conversation_id) is None:
+            raise not_found("conversation")
+        return Told(
+            delivered_to=await self._announcer.announce(request.data, request.user_id, conversation_id)
+        )
+
+    def kick(self, connection_id: str) -> None:
+        connection = self._manager.find(connection_id)
+        if connection is None:
+            raise not_found("connection")
+        connection.close(CloseCode.NORMAL, "closed by an operator")
+
+    def drain(self, per_second: int) -> Draining:
+        """Asked again, it goes on at the new pace."""
+        self._shutdown.begin_draining()
+        self._background.run(self._shutdown.empty(per_second), "drain")
+        return Draining(connections=self._manager.current)
+
+
+def operations_router(operations: Operations) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["operations"])
+
+    @router.post("/system-messages", responses=write_responses(404))
+    async def announce(request: Announcement) -> Told:
+        """A SYSTEM announcement to a user's devices, a conversation's, or all that are connected here."""
+        return await operations.announce(request)
+
+    @router.delete("/connections/{connection_id}", status_code=204, responses=write_responses(404))
+    async def kick(connection_id: str) -> None:
+        """Closes a connection (1000): its client does not come back by itself."""
+        operations.kick(connection_id)
+
+    @router.post("/drain", status_code=202, responses=write_responses())
+    async def drain(request: Annotated[DrainRequest | None, Body()] = None) -> Draining:
+        """Empties this node gently; the process stays until it is stopped.
+
+        No new connections, REST writes get 503, /health says draining, and each open connection gets
+        SYSTEM shutdown and is closed with 1001.
+        """
+        return operations.drain((request or DrainRequest()).per_second)
+
+    return router

@@ -1,0 +1,49 @@
+"""What the server tells users wherever they are: matches, new conversations, announcements."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from server.core.model import Conversation
+from server.protocol import MessageType
+from server.runtime.connection import Connection
+from server.runtime.manager import ConnectionManager
+
+_SLICE: Final = 200  # devices told before others get their turn: some milliseconds
+
+
+class Announcer:
+    """In these frames the envelope's conversation is the receiving device's own; the new one is in data."""
+
+    def __init__(self, manager: ConnectionManager) -> None:
+        self._manager = manager
+
+    def new_match(self, conversation: Conversation) -> None:
+        """NEW_MATCH to all devices of the user."""
+        self._tell_user(MessageType.NEW_MATCH, conversation)
+
+    def conversation_created(self, conversation: Conversation) -> None:
+        """CONVERSATION_CREATED to all devices of the user."""
+        self._tell_user(MessageType.CONVERSATION_CREATED, conversation)
+
+    async def announce(self, text: str, user_id: str | None, conversation_id: str | None) -> int:
+        """To the user's devices, the conversation's, or all that are connected; how many those are."""
+        told = 0
+        for connection in list(self._audience(user_id, conversation_id)):
+            self._manager.send_system(connection, {"event": "announcement", "text": text})
+            told += 1
+            if told % _SLICE == 0:
+                await asyncio.sleep(0)
+        return told
+
+    def _audience(self, user_id: str | None, conversation_id: str | None) -> Iterable[Connection]:
+        if user_id is not None:
+            return self._manager.devices_of(user_id)
+        if conversation_id is not None:
+            room = self._manager.room(conversation_id)
+            return room.connections if room else ()
+        return self._manager.connections()
+
+    def _tell_user(self, type: MessageType, conversation: Conversation) -> None:
+        data: dict[str, Any] = {"ai": conversation.ai, "conversation_id": conversation.id}
+        self._manager.send_to_user(conversation.user_id, type, data)

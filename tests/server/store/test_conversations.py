@@ -1,0 +1,149 @@
+"""Positions, lists and deletion: every store does the same."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server.core.model import (
+    CONVERSATION_GONE,
+    Advance,
+    Conversation,
+    Draft,
+    NewConversation,
+    Outcome,
+    Position,
+)
+from server.ports import Batch, MessageStore
+from server.protocol import MessageType
+from server.store.memory import MemoryStore
+from server.store.sqlite import SqliteStore
+from server.store.sqlite_schema import MIGRATIONS
+from tests.support.asynchronous import asynchronous
+
+Make = Callable[[], MessageStore]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    return MemoryStore if request.param == "memory" else lambda: SqliteStore(tmp_path / "chat.db", False)
+
+
+async def opened(make: Make) -> MessageStore:
+    store = make()
+    await store.open()
+    return store
+
+
+async def create(store: MessageStore, *ids: str, user: str = "kai") -> list[Conversation]:
+    new = [NewConversation(id, user, {"id": "ai", "name": "AI"}, f"e-{id}", 1, 0.0) for id in ids]
+    return await store.create_conversations(Batch(new))
+
+
+async def say(
+    store: MessageStore, room: Conversation, *ids: str, ai: bool = False, at: int = 1000
+) -> list[Outcome]:
+    type = MessageType.AI_RESPONSE if ai else MessageType.CHAT_MESSAGE
+    sender = "ai" if ai else room.user_id
+    return await store.save(Batch([Draft(room.key, id, type, sender, "text", at, 0.0) for id in ids]))
+
+
+async def advance(store: MessageStore, room: Conversation, position: Position, *seqs: int) -> list[bool]:
+    return await store.advance(Batch([Advance(room.key, position, seq, time.monotonic()) for seq in seqs]))
+
+
+@asynchronous
+async def test_a_position_goes_only_forward(make: Make) -> None:
+    store = await opened(make)
+    (room,) = await create(store, "c")
+    assert await store.position(room.key, Position.USER_READ) == 0
+    assert await advance(store, room, Position.USER_READ, 2, 1, 2, 5) == [True, False, False, True]
+    assert await store.position(room.key, Position.USER_READ) == 5
+    assert await store.position(room.key, Position.AI_READ) == 0
+    await store.close()
+
+
+@asynchronous
+async def test_unread_counts_the_ais_messages_beyond_what_the_user_has_read(make: Make) -> None:
+    store = await opened(make)
+    (room,) = await create(store, "c")
+    await say(store, room, "a1", ai=True)
+    await say(store, room, "m1")
+    await say(store, room, "a2", "a3", ai=True)
+    await advance(store, room, Position.USER_READ, 1)
+    summary = await store.summary("c")
+    assert summary is not None and summary.last_message is not None
+    assert (summary.unread, summary.last_read_seq, summary.last_message.message_id) == (2, 1, "a3")
+    assert summary.conversation.last_seq == 4
+    assert await store.summary("other") is None
+    await store.close()
+
+
+@asynchronous
+async def test_a_users_conversations_are_listed_by_their_newest_message(make: Make) -> None:
+    store = await opened(make)
+    old, new, empty = await create(store, "old", "new", "empty")
+    await create(store, "foreign", user="eve")
+    await say(store, new, "m", at=9000)
+    await say(store, old, "m", at=5000)
+    assert [s.conversation.id for s in await store.summaries("kai", 10)] == ["new", "old", "empty"]
+    assert [s.conversation.id for s in await store.summaries("kai", 1)] == ["new"]
+    assert sorted(await store.conversations_of("kai")) == sorted([old.id, new.id, empty.id])
+    await store.close()
+
+
+@asynchronous
+async def test_unanswered_are_those_with_recent_messages_beyond_what_was_answered(make: Make) -> None:
+    store = await opened(make)
+    waiting, answered, stale = await create(store, "waiting", "answered", "stale")
+    for room, at in ((waiting, 5000), (answered, 5000), (stale, 10)):
+        await say(store, room, "m1", at=at)
+        await advance(store, room, Position.ANSWERED, 1 if room is answered else 0)
+    await say(store, answered, "a1", ai=True, at=6000)
+    assert await store.unanswered(since=4000, limit=10) == ["waiting"]
+    assert await store.unanswered(since=4000, limit=0) == []
+    await store.close()
+
+
+@asynchronous
+async def test_a_deleted_conversation_leaves_nothing_and_its_late_messages_are_refused(make: Make) -> None:
+    store = await opened(make)
+    (room,) = await create(store, "c")
+    (other,) = await create(store, "d")
+    await say(store, room, "m1", "m2")
+    await advance(store, room, Position.USER_READ, 2)
+    await store.delete_conversations(["c", "unknown"])
+    assert await store.find_conversation("c") is None
+    assert await say(store, room, "late") == [CONVERSATION_GONE]
+    mixed = [Draft(r.key, "n", MessageType.CHAT_MESSAGE, "kai", "text", 1, 0.0) for r in (room, other, room)]
+    assert await store.save(Batch(mixed)) == [CONVERSATION_GONE, 1, CONVERSATION_GONE]
+    assert await advance(store, room, Position.USER_READ, 9) in ([False], [True])
+    (anew,) = await create(store, "c")
+    assert anew.key not in (room.key, other.key)
+    assert await store.history(anew.key, 0, 10) == []
+    assert await store.position(anew.key, Position.USER_READ) == 0
+    assert await say(store, anew, "m1") == [1]
+    await store.close()
+
+
+def test_a_file_of_the_first_version_keeps_its_conversations(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT);")
+        db.executescript(MIGRATIONS[0])
+        db.execute("INSERT INTO schema_versions VALUES (1, '')")
+        db.execute("INSERT INTO conversations VALUES (7, 'c', 'kai', '{\"id\": \"ai\"}', 'e', 1)")
+        db.commit()
+
+    async def read() -> Conversation | None:
+        store = SqliteStore(path)
+        await store.open()
+        found = await store.find_conversation("c")
+        await store.close()
+        return found
+
+    assert asyncio.run(read()) == Conversation(7, "c", "kai", {"id": "ai"}, "e", 0)
