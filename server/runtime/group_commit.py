@@ -78,6 +78,8 @@ class GroupCommit(Generic[Item, Result]):
         await self._idle.wait()
 
     def _start(self) -> None:
+        if self._batch is not None:  # begun by another call of this turn, or the end of a commit begins it
+            return
         if not self._waiting:
             self._idle.set()
             return

@@ -13,14 +13,7 @@ from pydantic_core import ErrorDetails
 from server.settings.masking import shown
 from server.settings.rules import PUBLIC_BIND, RULES, Rule
 from server.settings.schema import SECTIONS, Settings, keys
-from server.settings.sources import (
-    ConfigFileError,
-    FileSource,
-    Given,
-    OptionsSource,
-    VariablesSource,
-    tables,
-)
+from server.settings.sources import ConfigFileError, Given, from_environment, from_file, from_options
 
 # How pydantic's messages begin; the line names the key already.
 _subject = re.compile(r"^(Value error, |(Input|String|Value) (?=should))").sub
@@ -49,10 +42,10 @@ def load_settings(
     faults: list[str] = []
     given: dict[str, Given] = {}
     try:
-        given |= FileSource(config_path).given()
+        given |= from_file(config_path)
     except ConfigFileError as error:
         faults.append(str(error))
-    given |= VariablesSource(environ).given() | OptionsSource(overrides or {}).given()
+    given |= from_environment(environ) | from_options(overrides or {})
 
     wrong = {key: found for key, item in given.items() if (found := _faults_of(key, item))}
     faults.extend(line for found in wrong.values() for line in found)
@@ -95,7 +88,11 @@ def _unknown(key: str) -> str:
 
 
 def _built(given: Mapping[str, Given]) -> Settings:
-    settings = Settings.model_validate(tables({key: item.value for key, item in given.items()}))
+    tables: dict[str, dict[str, Any]] = {}
+    for key, item in given.items():
+        section, _, name = key.partition(".")
+        tables.setdefault(section, {})[name] = item.value
+    settings = Settings.model_validate(tables)
     settings._origins.update({key: item.origin for key, item in given.items()})
     return settings
 

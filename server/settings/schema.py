@@ -19,7 +19,6 @@ from pydantic import (
     SecretStr,
     StringConstraints,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from server.protocol import Identifier
 
@@ -291,17 +290,10 @@ class Log(Section):
     """"console", "json" (a line an event), or "auto": console on a terminal, JSON otherwise."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All that can be set. `Settings()` is the defaults; `load_settings` reads what users gave."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        case_sensitive=True,
-        env_prefix="CHAT_",
-        env_nested_delimiter="__",
-        env_nested_max_split=1,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     server: Server = Server()
     heartbeat: Heartbeat = Heartbeat()
@@ -320,18 +312,6 @@ class Settings(BaseSettings):
     log: Log = Log()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is handed over: `load_settings` asks the sources itself, to tell every fault at once."""
-        return (init_settings,)
 
     def origin_of(self, key: str) -> str:
         """Where the value of a key such as `server.port` came from; `default` where nobody gave one."""

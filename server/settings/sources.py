@@ -6,12 +6,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
-from pydantic.fields import FieldInfo
-from pydantic_settings import EnvSettingsSource, InitSettingsSource, TomlConfigSettingsSource
-
-from server.settings.schema import SECTIONS, Settings
+from server.settings.schema import SECTIONS
 
 CONFIG_FILE = Path("config.toml")
 
@@ -44,78 +41,38 @@ class ConfigFileError(Exception):
     """The configuration file cannot be used at all; the text says why."""
 
 
-class FileSource(TomlConfigSettingsSource):
-    """A file; without a path, `config.toml` of the working directory if there is one.
-
-    Raises ConfigFileError.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = CONFIG_FILE if path is None and CONFIG_FILE.exists() else path
-        super().__init__(Settings, self._path)
-
-    def _read_files(self, files: Any, deep_merge: bool = False) -> dict[str, Any]:
-        """A file that was asked for and is not there is a fault; the base class passes over it."""
-        try:
-            return {} if self._path is None else self._read_file(self._path)
-        except OSError as error:
-            raise ConfigFileError(f"{self._path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigFileError(f"{self._path}: no TOML: {error}") from error
-
-    def given(self) -> dict[str, Given]:
-        return {key: Given(_frozen(value), str(self._path), typed=True) for key, value in _flat(self())}
+def from_file(path: Path | None) -> dict[str, Given]:
+    """What the file gives; without a path, `config.toml` of the working directory if there is one."""
+    if path is None:
+        if not CONFIG_FILE.exists():
+            return {}
+        path = CONFIG_FILE
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigFileError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigFileError(f"{path}: no TOML: {error}") from error
+    return {key: Given(_frozen(value), str(path), typed=True) for key, value in _flat(document)}
 
 
-class VariablesSource(EnvSettingsSource):
-    """The variables `CHAT_<SECTION>__<KEY>`, those too that name no key."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {name: text for name, text in environ.items() if _variable(name)}
-        super().__init__(Settings, case_sensitive=False)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): text for name, text in self._environ.items()}
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        return _items(value)
-
-    def given(self) -> dict[str, Given]:
-        known = self()
-        given = {}
-        for name, text in self._environ.items():
-            section, key = name.removeprefix(self.env_prefix).lower().split("__", 1)
-            value = known.get(section, {}).get(key, text)
-            if not text and self._is_list(section, key):
-                value = ()  # the base class decodes no empty text
+def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
+    """What the variables `CHAT_<SECTION>__<KEY>` give."""
+    given = {}
+    for name, text in environ.items():
+        if match := _variable(name):
+            section, key = match[1].lower(), match[2].lower()
+            value = _items(text) if _is_list(section, key) else text
             given[f"{section}.{key}"] = Given(value, f"environment variable {name}", typed=False)
-        return given
-
-    def _is_list(self, section: str, key: str) -> bool:
-        field = self.next_field(Settings.model_fields.get(section), key)
-        return field is not None and self.field_is_complex(field)
+    return given
 
 
-class OptionsSource(InitSettingsSource):
+def from_options(overrides: Mapping[str, Any]) -> dict[str, Given]:
     """What the command line gives, keyed by `section.key`."""
-
-    def __init__(self, overrides: Mapping[str, Any]) -> None:
-        super().__init__(Settings, tables(overrides))
-
-    def given(self) -> dict[str, Given]:
-        return {
-            key: Given(_frozen(value), f"option {OPTIONS.get(key, key)}", typed=False)
-            for key, value in _flat(self())
-        }
-
-
-def tables(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`{"server.port": 1}` as `{"server": {"port": 1}}`."""
-    nested: dict[str, dict[str, Any]] = {}
-    for key, value in flat.items():
-        section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
-    return nested
+    return {
+        key: Given(_frozen(value), f"option {OPTIONS.get(key, key)}", typed=False)
+        for key, value in overrides.items()
+    }
 
 
 def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -128,6 +85,11 @@ def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _is_list(section: str, key: str) -> bool:
+    field = SECTIONS[section].model_fields.get(key) if section in SECTIONS else None
+    return field is not None and get_origin(field.annotation) is tuple
 
 
 def _items(text: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from server.core.model import (
+    CANNOT_BE_STORED,
     CONVERSATION_GONE,
     Advance,
     Conversation,
@@ -106,6 +107,8 @@ class MemoryStore:
             return CONVERSATION_GONE
         if stored := log.by_id.get(draft.message_id):
             return settle_resend(draft, stored)
+        if not _is_storable(draft.data):
+            return CANNOT_BE_STORED
         message = StoredMessage.of(draft, len(log.messages) + 1)
         log.messages.append(message)
         log.by_id[draft.message_id] = message
@@ -120,7 +123,9 @@ class MemoryStore:
         return self._snapshot(self._logs[key])
 
     def _advance(self, advance: Advance) -> bool:
-        positions = self._log(advance.conversation_key).positions
+        if (log := self._logs.get(advance.conversation_key)) is None:
+            return False
+        positions = log.positions
         if advance.seq <= positions.get(advance.position, 0):
             return False
         positions[advance.position] = advance.seq
@@ -142,6 +147,15 @@ def _newest(log: _Log) -> int:
 def _is_unanswered(log: _Log, since: int) -> bool:
     answered = log.positions.get(Position.ANSWERED, 0)
     return any(m.type is MessageType.CHAT_MESSAGE and m.created_at >= since for m in log.messages[answered:])
+
+
+def _is_storable(text: str) -> bool:
+    """Whether it is Unicode: half a surrogate pair is not."""
+    try:
+        text.encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _done(result: list[T]) -> asyncio.Future[list[T]]:

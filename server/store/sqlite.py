@@ -5,8 +5,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import structlog
 
 from server.core.model import (
     Advance,
@@ -20,7 +23,8 @@ from server.core.model import (
 )
 from server.ports import Batch, StoreUnavailable
 from server.store.file_lock import FileLock
-from server.store.sqlite_schema import upgrade
+from server.store.restoring import begin_new_epochs, is_restored, mark_of
+from server.store.sqlite_schema import SchemaTooNew, upgrade
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
     FIND_MESSAGE,
@@ -32,6 +36,7 @@ from server.store.sqlite_writer import (
 from server.store.worker import Worker
 
 R = TypeVar("R")
+log = structlog.get_logger()
 
 # Under load a page of a conversation's index is written again by nearly every commit; the larger the
 # log, the more of these a checkpoint copies back as one; a log that grows beyond what was once written
@@ -41,6 +46,7 @@ _CHECKPOINT_ROWS: Final = 2000
 # small batch is committed by the loop itself; where a disk is slow, or becomes so, nothing waits for it.
 _QUICK_SECONDS: Final = 0.002
 _SMALL_BATCH: Final = 16
+_MARK_SECONDS: Final = 1.0  # by so much of its messages may a backup that is restored after a crash be missed
 _CACHE_KIB: Final = 32768
 _STATEMENTS: Final = 64
 
@@ -75,43 +81,59 @@ LIMIT ?"""
 
 
 class SqliteStore:
-    """Implements MessageStore. `is_durable`: an ACK survives a loss of power, not only of the process."""
+    """Implements MessageStore.
+
+    `is_durable`: an ACK survives a loss of power, not only of the process. `connection` makes the
+    connections to the file.
+    """
 
     backend = "sqlite"
 
-    def __init__(self, path: Path, is_durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        is_durable: bool = True,
+        connection: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
         self._path = path
         self._is_durable = is_durable
+        self._connection = connection
         self._lock = FileLock(path)
         self._thread: Worker
         self._reader_thread: Worker
         self._writer: SqliteWriter
         self._reader: sqlite3.Connection
+        self._loop: asyncio.AbstractEventLoop
         self._commit_seconds = 1.0  # of small batches, until it is known better
         self._rows_logged = 0  # since the last checkpoint
+        self._mark_timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
-        """Takes the file and brings its schema up to date.
+        """Takes the file and brings its schema up to date. A restored backup begins new epochs.
 
         Raises DatabaseInUse, SchemaTooNew, StoreUnavailable.
         """
+        self._loop = asyncio.get_running_loop()
         try:
             self._lock.acquire()
-        except OSError as fault:
-            raise StoreUnavailable(f"{self._path}: {fault.strerror}") from None
+            await self._loop.run_in_executor(None, self._open)
+        except (OSError, sqlite3.Error) as fault:
+            self._lock.release()
+            raise StoreUnavailable(f"{self._path}: {getattr(fault, 'strerror', fault)}") from None
+        except SchemaTooNew:
+            self._lock.release()
+            raise
         self._thread = Worker("sqlite-writer")
         self._reader_thread = Worker("sqlite-reader")
-        try:
-            await self._thread.submit(self._open)
-        except sqlite3.Error as fault:
-            raise StoreUnavailable(f"{self._path}: {fault}") from None
 
     async def close(self) -> None:
         """Everything submitted is done first."""
-        await self._reader_thread.submit(self._reader.close)
-        await self._reader_thread.stop()
+        if self._mark_timer is not None:
+            self._mark_timer.cancel()
         await self._thread.submit(self._writer.close)
         await self._thread.stop()
+        await self._reader_thread.submit(self._close_reader)
+        await self._reader_thread.stop()
         self._lock.release()
 
     async def is_healthy(self) -> bool:
@@ -126,13 +148,14 @@ class SqliteStore:
         if self._rows_logged >= _CHECKPOINT_ROWS:
             self._rows_logged = 0
             self._thread.submit(self._writer.checkpoint)
-        if batch.size <= _SMALL_BATCH:
-            if self._commit_seconds < _QUICK_SECONDS and self._thread.is_idle:
-                outcomes = self._timed(lambda: self._writer.save_at_once(batch))
-                if outcomes is not None:
-                    return _done(outcomes)
-            return self._thread.submit(lambda: self._timed(lambda: self._writer.save(batch)))
-        return self._thread.submit(lambda: self._writer.save(batch))
+        if self._mark_timer is None:
+            self._mark_timer = self._loop.call_later(_MARK_SECONDS, self._mark)
+        if batch.size > _SMALL_BATCH:
+            return self._thread.submit(lambda: self._writer.save(batch))
+        if self._commit_seconds < _QUICK_SECONDS and self._thread.is_idle:
+            saved = self._timed(lambda: self._writer.save_at_once(batch))
+            return _done(saved) if isinstance(saved, list) else self._thread.submit(saved)
+        return self._thread.submit(lambda: self._timed(lambda: self._writer.save(batch)))
 
     def _timed(self, commit: Callable[[], R]) -> R:
         """Follows how long a small commit takes: a moving average over some ten of them."""
@@ -182,31 +205,50 @@ class SqliteStore:
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:
         await self._thread.submit(lambda: self._writer.delete_conversations(conversation_ids))
+        await self._reader_thread.submit(self._write_mark)  # the newest message may be gone
 
     def _open(self) -> None:
         # Created before SQLite would, so that nobody but the owner can read what people say.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        db = self._connect()
-        db.execute("PRAGMA journal_mode = WAL")
-        upgrade(db)
-        db.close()
+        with closing(self._connect()) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            upgrade(db)
+            mark = mark_of(db, self._path)
+            if is_restored(mark, self._lock.mark) and (count := begin_new_epochs(db)):
+                log.warning("a restored database: new epochs", file=str(self._path), conversations=count)
+            self._lock.write_mark(mark)
         self._writer = SqliteWriter(self._connect)
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
 
     def _connect(self) -> sqlite3.Connection:
-        """Autocommit, no waiting for locks: see SqliteWriter."""
+        """Autocommit, no waiting for locks: see SqliteWriter. Never creates the file."""
         db = sqlite3.connect(
-            self._path,
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
             timeout=0,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=_STATEMENTS,
+            factory=self._connection,
         )
         db.execute(f"PRAGMA synchronous = {'FULL' if self._is_durable else 'NORMAL'}")
         db.execute("PRAGMA wal_autocheckpoint = 0")  # see _CHECKPOINT_ROWS
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return db
+
+    def _mark(self) -> None:
+        self._mark_timer = None
+        self._reader_thread.submit(self._write_mark)
+
+    def _write_mark(self) -> None:
+        """Fails where the database does; then the next one tells it all."""
+        with suppress(sqlite3.Error, OSError):
+            self._lock.write_mark(mark_of(self._reader, self._path))
+
+    def _close_reader(self) -> None:
+        self._write_mark()
+        self._reader.close()
 
     async def _read(self, sql: str, *values: Any) -> list[Any]:
         return await self._on_reader(lambda: self._reader.execute(sql, values).fetchall())

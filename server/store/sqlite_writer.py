@@ -4,7 +4,8 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from server.core.model import (
@@ -63,8 +64,11 @@ _DELETE: Final = (
 _LOCKED_PAUSE: Final = 0.005  # seconds between tries while another process holds the write lock
 _KNOWN_SEQS: Final = 65536  # conversations whose newest seq is remembered
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
+_IN_DOUBT_PAUSE: Final = 0.1
 
 Row = tuple[Any, ...]
+# The rest of a save that is out of the ordinary and may take its time: not for the event loop.
+Rest = Callable[[], list[Outcome]]
 
 
 class _NoConversation(sqlite3.IntegrityError):
@@ -88,14 +92,15 @@ class SqliteWriter:
             drafts = self._claim(batch)
         except sqlite3.Error:
             return [STORE_UNAVAILABLE for _ in batch.claim()]
-        return self._save(drafts) if drafts else []
+        saved = self._save(drafts) if drafts else []
+        return saved if isinstance(saved, list) else saved()
 
-    def save_at_once(self, batch: Batch[Draft]) -> list[Outcome] | None:
-        """The same without waiting: None, and the batch unclaimed, when the database is not free."""
+    def save_at_once(self, batch: Batch[Draft]) -> list[Outcome] | Rest:
+        """The same without waiting: where something is in the way, what is left to be done."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
-            return None
+            return partial(self.save, batch)
         return self._save(batch.claim())
 
     def checkpoint(self) -> None:
@@ -103,54 +108,52 @@ class SqliteWriter:
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _save(self, drafts: list[Draft]) -> list[Outcome]:
+    def _save(self, drafts: list[Draft]) -> list[Outcome] | Rest:
+        """The common case: all are new and the database does as it is told."""
         try:
-            outcomes = self._insert_all(drafts) or self._save_one_by_one(drafts)
-        except sqlite3.Error:
-            self._roll_back()
-            self._forget(drafts)
-            return [STORE_UNAVAILABLE for _ in drafts]
-        return self._commit(drafts, outcomes)
+            rows = [self._row(draft) for draft in drafts]
+            self._insert(rows)
+        except Exception:
+            self._undo(drafts)
+            return partial(self._save_one_by_one, drafts)
+        return self._commit(drafts, [row[1] for row in rows])
 
     def create_conversations(self, batch: Batch[NewConversation]) -> list[Conversation]:
         """See MessageStore.create_conversations."""
-        try:
-            if not (new := self._claim(batch)):
-                return []
+        with self._whole_or_unavailable():
+            new = self._claim(batch)
             self._db.executemany(
                 _CREATE_CONVERSATION,
                 [(n.id, n.user_id, json.dumps(n.ai), n.epoch, n.created_at) for n in new],
             )
-            stored = [self._conversation(n.id) for n in new]
-            self._db.execute("COMMIT")
-            return stored
-        except sqlite3.Error as fault:
-            self._roll_back()
-            raise StoreUnavailable(str(fault)) from fault
+            return [self._conversation(n.id) for n in new]
 
     def advance(self, batch: Batch[Advance]) -> list[bool]:
         """See MessageStore.advance."""
-        try:
-            moved = [
+        with self._whole_or_unavailable():
+            return [
                 self._db.execute(_ADVANCE, (a.position.value, a.seq, a.conversation_key)).rowcount > 0
                 for a in self._claim(batch)
             ]
-            self._commit_or_nothing()
-            return moved
-        except sqlite3.Error as fault:
-            self._roll_back()
-            raise StoreUnavailable(str(fault)) from fault
 
     def delete_conversations(self, conversation_ids: list[str]) -> None:
         """See MessageStore.delete_conversations."""
-        try:
+        with self._whole_or_unavailable():
             self._begin_again()
             for conversation_id in conversation_ids:
                 self._delete(conversation_id)
-            self._db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _whole_or_unavailable(self) -> Iterator[None]:
+        """Commits what was begun within, if anything was; or all is undone."""
+        try:
+            yield
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
         except sqlite3.Error as fault:
-            self._roll_back()
             raise StoreUnavailable(str(fault)) from fault
+        finally:
+            self._roll_back()
 
     def _delete(self, conversation_id: str) -> None:
         if (row := self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone()) is None:
@@ -160,36 +163,25 @@ class SqliteWriter:
             self._db.execute(statement, (key,))
         self._last_seqs.pop(key, None)
 
-    def _commit_or_nothing(self) -> None:
-        """Nothing was begun where all of the batch had been withdrawn."""
-        if self._db.in_transaction:
-            self._db.execute("COMMIT")
-
     def _claim(self, batch: Batch[T]) -> list[T]:
-        """Opens the transaction, then claims the batch; waits for as long as there is something to claim.
+        """Opens a transaction and claims the batch; no transaction when nothing is left to claim.
 
-        The waiting is ours, since SQLite's own busy timeout cannot be interrupted.
+        The waiting is ours, since SQLite's own busy timeout cannot be interrupted; it ends when the
+        whole batch is withdrawn.
         """
         while not batch.is_empty:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                break
-            except sqlite3.OperationalError as fault:
+            except sqlite3.Error as fault:
                 if not _is_locked(fault):
+                    self._reconnect()
                     raise
                 time.sleep(_LOCKED_PAUSE)
-        return batch.claim()
-
-    def _insert_all(self, drafts: list[Draft]) -> list[Outcome] | None:
-        """The common case: all are new. None, and no transaction, when one of them is not or is bad."""
-        try:
-            rows = [self._row(draft) for draft in drafts]
-            self._insert(rows)
-        except _BAD_ROW:
+                continue
+            if items := batch.claim():
+                return items
             self._roll_back()
-            self._forget(drafts)
-            return None
-        return [row[1] for row in rows]
+        return []
 
     def _insert(self, rows: list[Row]) -> None:
         start = 0
@@ -200,9 +192,18 @@ class SqliteWriter:
             start += size
 
     def _save_one_by_one(self, drafts: list[Draft]) -> list[Outcome]:
-        """The slow way, after a conflict: each draft is looked up, and the bad ones harm no other."""
-        self._begin_again()
-        return [self._save_one(draft) for draft in drafts]
+        """The slow way: each draft is looked up, and the bad ones harm no other."""
+        try:
+            self._begin_again()
+            outcomes = [self._save_one(draft) for draft in drafts]
+        except sqlite3.Error:
+            self._undo(drafts)
+            return [STORE_UNAVAILABLE for _ in drafts]
+        except Exception:
+            self._undo(drafts)
+            raise
+        saved = self._commit(drafts, outcomes)
+        return saved if isinstance(saved, list) else saved()
 
     def _save_one(self, draft: Draft) -> Outcome:
         try:
@@ -224,33 +225,35 @@ class SqliteWriter:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 return
-            except sqlite3.OperationalError as fault:
+            except sqlite3.Error as fault:
                 if not _is_locked(fault) or time.monotonic() > deadline:
                     raise
             time.sleep(_LOCKED_PAUSE)
 
-    def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome]:
+    def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome] | Rest:
         try:
             self._db.execute("COMMIT")
-            return outcomes
         except sqlite3.Error:
-            return self._look_up(drafts)
+            return partial(self._look_up, drafts, outcomes)
+        return outcomes
 
-    def _look_up(self, drafts: list[Draft]) -> list[Outcome]:
+    def _look_up(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome]:
         """After an error at COMMIT: what is in the database decides, as a new connection sees it."""
-        self._forget(drafts)
+        self._undo(drafts)
         deadline = time.monotonic() + _IN_DOUBT_SECONDS
         while time.monotonic() < deadline:
+            self._reconnect()
             try:
-                self._roll_back()
-                self._db.close()
-                self._db = self._connect()
-                found = [self._find(draft) for draft in drafts]
+                return [self._judge(*doubtful) for doubtful in zip(drafts, outcomes, strict=True)]
             except sqlite3.Error:
-                time.sleep(0.1)
-                continue
-            return [stored.seq if stored else STORE_UNAVAILABLE for stored in found]
+                time.sleep(_IN_DOUBT_PAUSE)
         return [OUTCOME_UNKNOWN for _ in drafts]
+
+    def _judge(self, draft: Draft, outcome: Outcome) -> Outcome:
+        """What an outcome is worth whose COMMIT failed. Also a duplicate may be one of a lost draft."""
+        if outcome in (CANNOT_BE_STORED, CONVERSATION_GONE):
+            return outcome
+        return outcome if self._find(draft) else STORE_UNAVAILABLE
 
     def _row(self, draft: Draft) -> Row:
         key = draft.conversation_key
@@ -275,8 +278,12 @@ class SqliteWriter:
             raise _NoConversation
         return row[0] or 0
 
-    def _forget(self, drafts: Iterable[Draft]) -> None:
+    def _undo(self, drafts: list[Draft]) -> None:
         """Seqs that were given but not committed are not to be believed."""
+        self._roll_back()
+        self._forget(drafts)
+
+    def _forget(self, drafts: Iterable[Draft]) -> None:
         for draft in drafts:
             self._last_seqs.pop(draft.conversation_key, None)
 
@@ -288,11 +295,17 @@ class SqliteWriter:
         return conversation_of(self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone())
 
     def _roll_back(self) -> None:
+        """Ends the transaction, if there is one."""
         try:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-        except sqlite3.Error:  # a connection that cannot even roll back is replaced
-            self._db.close()
+        except sqlite3.Error:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        """For a connection that failed. Where a new one cannot be had either, the next use tries again."""
+        self._db.close()
+        with contextlib.suppress(sqlite3.Error):
             self._db = self._connect()
 
 
@@ -308,5 +321,6 @@ def conversation_of(row: Row) -> Conversation:
     return Conversation(key, id, user_id, json.loads(ai), epoch, last_seq)
 
 
-def _is_locked(fault: sqlite3.OperationalError) -> bool:
-    return fault.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _is_locked(fault: sqlite3.Error) -> bool:
+    """Whether another process is at it. The low byte is the code; the rest tells apart its kinds."""
+    return getattr(fault, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -79,11 +79,6 @@ def test_a_list_in_a_variable_is_json_or_comma_separated(
     assert tuple(key.get_secret_value() for key in api_keys) == items
 
 
-def test_settings_made_without_the_loader_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHAT_SERVER__PORT", "1")
-    assert Settings().server.port == 8000
-
-
 def test_numbers_and_tables_in_a_variable_are_read_too(tmp_path: Path) -> None:
     env = {
         "CHAT_AI__TYPING_DELAY": "0.5,1",
