@@ -1,18 +1,13 @@
 """A device under gevent: the Python client's session on a WebSocket, watched by the ledger."""
 
 import random
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import gevent
 from gevent.event import Event as Signal
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
-from chatctl.client.backoff import ABNORMAL_CLOSURE, close_code_of_refusal
 from chatctl.client.events import (
     Delivered,
     Ended,
@@ -25,18 +20,16 @@ from chatctl.client.events import (
     Unreadable,
     Welcomed,
 )
-from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT
+from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT, Outgoing
 from chatctl.client.session import Session
 from loadtest.ledger import Ledger
 from loadtest.recorder import Recorder
 from loadtest.rest import Frame, Rest, RestError
+from loadtest.wire import Disconnected, Wire
 from server.protocol import ErrorCode, Gap, MessageType, RateLimit
 
 clock: Final = time.perf_counter
 """The one clock of all times in a generator process, in seconds."""
-
-_OPEN_TIMEOUT: Final = 20.0
-_CLOSE_TIMEOUT: Final = 2.0
 
 
 class Device:
@@ -66,8 +59,9 @@ class Device:
         self._rest = rest
         self._origin = origin
         self._acked = acked
-        self._socket: ClientConnection | None = None
+        self._wire: Wire | None = None
         self._welcomed_before = False
+        self._left_at = clock()
         self._ending = False  # the test itself ends the connection
         self._greenlet = gevent.spawn(self._live)
 
@@ -83,28 +77,24 @@ class Device:
         """Connected, or not going to be."""
         return bool(self.welcomed.is_set() or self._greenlet.ready())
 
-    def say(self, message_id: str, text: str, due: float) -> None:
+    def say(self, message_id: str, text: str, due: float) -> Outgoing:
         """Sends a CHAT_MESSAGE; while there is no connection it waits for the next one."""
         now = clock()
         self._ledger.note_sent(self.name, message_id, text, due, now)
         self._recorder.sent(due, now)
-        self.session.send(message_id, text, now)
+        message = self.session.send(message_id, text, now)
         self._flush()
+        return message
 
     def cut(self) -> None:
         """Breaks the connection without a good-bye, as a phone does that loses its network."""
-        if self._socket is not None:
+        if self._wire is not None and self.welcomed.is_set():
             self._ending = True
-            with suppress(OSError):
-                self._socket.socket.shutdown(socket.SHUT_RDWR)
+            self._wire.cut()
 
     def close(self) -> None:
         """Ends the session for good."""
-        connection = self._socket
         self._greenlet.kill()
-        self.session.end()
-        if connection is not None:
-            connection.close()
 
     def tick(self, now: float) -> None:
         """To be called several times a second: time-outs and resends."""
@@ -117,57 +107,47 @@ class Device:
 
     def _live(self) -> None:
         while True:
-            code, reason = self._connection()
+            end = self._connection()
             now = clock()
-            self.welcomed.clear()
+            if self.welcomed.is_set():
+                self._left_at = now
+                self.welcomed.clear()
             if not self._ending:
-                self._recorder.disconnected(code, reason, now)
+                self._recorder.disconnected(end.code, end.reason, now)
             self._ending = False
-            events = self.session.disconnected(code, reason, now, random.random())
+            events = self.session.disconnected(end.code, end.reason, now, random.random())
             self._take(events, now)
             if not isinstance(events[-1], Reconnecting):
                 return
             gevent.sleep(events[-1].delay)
 
-    def _connection(self) -> tuple[int, str]:
-        """Opens a connection and serves it to its end. Returns the close code and the reason."""
+    def _connection(self) -> Disconnected:
+        """Opens a connection and serves it to its end. Returns how it ended."""
+        url = self.session.start_connection(self._origin, clock())
         try:
-            self._socket = self._open()
-        except InvalidStatus as refusal:
-            status = refusal.response.status_code
-            return close_code_of_refusal(status), f"HTTP {status}"
-        except (OSError, InvalidHandshake, ConnectionClosed) as error:
-            return ABNORMAL_CLOSURE, f"cannot connect: {error or type(error).__name__}"
+            wire = self._wire = Wire(url, self.session.headers())
+        except Disconnected as end:
+            return end
         try:
             while True:
-                payload = self._socket.recv()
-                now = clock()
-                self._take(self.session.receive(payload, now), now)
+                for payload in wire.receive():
+                    now = clock()
+                    self._take(self.session.receive(payload, now), now)
                 self._flush()
-        except ConnectionClosed as end:
-            return (end.rcvd.code, end.rcvd.reason) if end.rcvd else (ABNORMAL_CLOSURE, "connection lost")
+        except Disconnected as end:
+            return end
+        except gevent.GreenletExit:
+            wire.close()
+            raise
         finally:
-            self._socket = None
-
-    def _open(self) -> ClientConnection:
-        return connect(
-            self.session.start_connection(self._origin, clock()),
-            additional_headers=self.session.headers(),
-            compression=None,
-            proxy=None,
-            max_size=None,
-            ping_interval=None,  # the protocol has a heartbeat of its own
-            open_timeout=_OPEN_TIMEOUT,
-            close_timeout=_CLOSE_TIMEOUT,
-        )
+            self._wire = None
+            wire.release()
 
     def _flush(self) -> None:
-        frames = self.session.frames_to_send()
-        if self._socket is not None:
-            # What cannot be sent any more is sent again after the reconnect.
-            with suppress(ConnectionClosed):
-                for frame in frames:
-                    self._socket.send(frame)
+        # What is sent to no connection, or one that is ending, is sent again after the reconnect.
+        for frame in self.session.frames_to_send():
+            if self._wire is not None:
+                self._wire.send(frame)
 
     # What the session reports
 
@@ -214,7 +194,7 @@ class Device:
     def _on_welcome(self, event: Welcomed, now: float) -> None:
         self._ledger.note_joined(self.name, event.welcome.last_seq)
         if self._welcomed_before:
-            self._recorder.reconnected(event.welcome.resumed, now)
+            self._recorder.reconnected(event.welcome.resumed, self._left_at, now)
         self._welcomed_before = True
         if event.welcome.gap is not None:
             gevent.spawn(self._read_missed, event.welcome.gap)

@@ -2,13 +2,14 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import gevent
 from gevent.pool import Pool
 
 from chatctl.client.backoff import Backoff
+from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
 from loadtest.device import Device, clock
 from loadtest.ledger import Ledger, Stored
@@ -32,8 +33,8 @@ _READERS: Final = 4
 _TEXT_LENGTH: Final = 120
 _PATIENT: Final = Backoff(cap=5.0)
 
-Examine = Callable[[list[Frame]], Iterable[tuple[str, str]]]
-"""A room's history -> (invariant, how it was broken)."""
+Examine = Callable[[list[Frame]], None]
+"""A scenario's own look at the history of a room, at the end."""
 
 
 class Room:
@@ -49,12 +50,21 @@ class Room:
         self._sent = 0
         self.devices = [self._device(number) for number in range(devices)]
 
-    def say(self, device: Device, due: float) -> str:
-        """Sends the next message from the device. Returns its message_id."""
+    def say(self, device: Device, due: float) -> Outgoing:
+        """Sends the next message from the device."""
+        message_id, text = self.next_message()
+        return device.say(message_id, text, due)
+
+    def next_message(self) -> tuple[str, str]:
+        """A message_id and a text that no other message of the run has."""
         self._sent += 1
         message_id = f"{self._name}-{self._sent}"
-        device.say(message_id, f"{message_id} ".ljust(_TEXT_LENGTH, "."), due)
-        return message_id
+        return message_id, f"{message_id} ".ljust(_TEXT_LENGTH, ".")
+
+    def hear(self, due: float) -> None:
+        """Lets the AI say the next message, through the REST API."""
+        message_id, text = self.next_message()
+        self._generator.post_as_ai(self, message_id, text, due)
 
     def _device(self, number: int) -> Device:
         session = Session(
@@ -88,9 +98,31 @@ class Generator:
         gevent.wait([device.welcomed for device in room.devices], timeout=_PATIENCE)
         return room
 
+    def post_as_ai(self, room: Room, message_id: str, text: str, due: float) -> None:
+        room.ledger.note_sent(None, message_id, text, due, clock())
+        self.recorder.sent(due, clock())
+        try:
+            ack = self.rest.send_ai(room.conversation_id, message_id, text)
+        except RestError as error:
+            if error.code is not None:
+                room.ledger.note_nack(message_id, error.code, clock())
+            self.recorder.error(str(error), clock())
+            return
+        now = clock()
+        if room.ledger.note_ack(message_id, ack["seq"], now) is not None:
+            self.recorder.acked(due, now)
+
     def note(self, text: str) -> None:
         """Something that the reader of the result should know."""
         self.recorder.tally.notes[text] += 1
+
+    def unfit(self, reason: str) -> None:
+        """The scenario cannot say anything about this server."""
+        self.recorder.tally.unfit[reason] += 1
+
+    def violated(self, invariant: str, how: str) -> None:
+        """One of the scenario's invariants is broken."""
+        self.recorder.tally.violations.setdefault(invariant, []).append(how)
 
     def device(self, name: str, session: Session, ledger: Ledger) -> Device:
         return Device(name, session, ledger, self.recorder, self.rest, self.settings.url, self._spot_check)
@@ -133,9 +165,12 @@ class Generator:
                     device.tick(now)
 
     def _spot_check(self, ledger: Ledger, message_id: str, seq: int) -> None:
-        """Now and then, right after an ACK: is the message there? An ACK before the save shows so."""
+        """Each room's first message, and now and then one, right after its ACK: is it there?
+
+        The histories at the end do not show that an ACK came before the save.
+        """
         now = clock()
-        if now >= self._next_spot_check:
+        if ledger.acked == 1 or now >= self._next_spot_check:
             self._next_spot_check = now + _SPOT_CHECK_INTERVAL
             gevent.spawn(self._ask_for, ledger, message_id, seq)
 
@@ -173,8 +208,7 @@ class Generator:
             self.recorder.tally.unread[str(error)] += 1
             return
         room.ledger.judge(map(_stored, frames))
-        for invariant, how in room.examine(frames):
-            self.recorder.tally.violations.setdefault(invariant, []).append(how)
+        room.examine(frames)
 
 
 class _CpuMeter:

@@ -6,6 +6,8 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from server.protocol import CloseCode, ErrorCode
+
 RAMP_MARGIN: Final = 1.0
 """Seconds of warm-up after the last user has started."""
 
@@ -22,6 +24,8 @@ class Scenario:
         counts_reconnects: Whether the server's counter must agree: nobody else may use the server meanwhile.
         provokes: NACK and close codes that it means to provoke; any other refusal by a limit makes a run
             invalid.
+        tolerates: Where not None, the only close codes of connections that the test itself did not end.
+        slos: Objectives where none are given.
         server: Settings of a server started for it, as environment variables.
     """
 
@@ -34,27 +38,90 @@ class Scenario:
     invariants: tuple[str, ...] = ()
     counts_reconnects: bool = False
     provokes: frozenset[str] = frozenset()
+    tolerates: frozenset[str] | None = None
+    slos: tuple[str, ...] = ()
     server: Mapping[str, str] = field(default_factory=dict)
 
 
-FANOUT: Final = Scenario(
-    "fanout",
-    "One device sends; every device of the conversation gets every message once and in order.",
-    users=20,
-    devices=3,
-    rate=100.0,
-    duration=10.0,
-)
-ACK: Final = Scenario(
-    "ack",
-    "Messages arrive at a fixed rate, whatever the server does, and every one is answered.",
-    users=50,
-    devices=1,
-    rate=200.0,
-    duration=20.0,
-)
+# Invariants of scenarios; their code names them when they are broken.
+WITHIN_LIMIT: Final = "no window holds more accepted messages than the limit"
+UP_TO_LIMIT: Final = "a flood gets through as much as the limit allows"
+TELLS_WHEN: Final = "every refusal says after how long to try again"
+MEANS_IT: Final = "after that time a sole sender is accepted"
+BACK_IN_TIME: Final = "after a storm every device is back within 15 s"
 
-SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in (FANOUT, ACK)}
+_ALL: Final = (
+    Scenario(
+        "fanout",
+        "One device sends; every device of the conversation gets every message once and in order.",
+        users=20,
+        devices=3,
+        rate=100.0,
+        duration=10.0,
+    ),
+    Scenario(
+        "ack",
+        "Messages arrive at a fixed rate, whatever the server does; every one is answered.",
+        users=50,
+        devices=1,
+        rate=200.0,
+        duration=20.0,
+    ),
+    Scenario(
+        "ratelimit",
+        "Users who send too much, from one device or many, get through what the limit allows, and no more.",
+        users=9,
+        devices=3,
+        rate=200.0,
+        duration=10.0,
+        invariants=(WITHIN_LIMIT, UP_TO_LIMIT, TELLS_WHEN, MEANS_IT),
+        provokes=frozenset({ErrorCode.RATE_LIMITED.value}),
+        server={
+            "CHAT_RATE_LIMIT__ENABLED": "true",
+            "CHAT_RATE_LIMIT__MESSAGES": "20",
+            "CHAT_RATE_LIMIT__WINDOW": "2",
+        },
+    ),
+    Scenario(
+        "reconnect",
+        "Connections are cut at random; every device sees every message once, and the server counts right.",
+        users=20,
+        devices=3,
+        rate=100.0,
+        duration=15.0,
+        counts_reconnects=True,
+    ),
+    Scenario(
+        "storm",
+        "All devices lose their connections at once, again and again; all come back, and nothing is lost.",
+        users=100,
+        devices=2,
+        rate=50.0,
+        duration=30.0,
+        invariants=(BACK_IN_TIME,),
+        tolerates=frozenset({str(CloseCode.TRY_AGAIN_LATER.value)}),
+        provokes=frozenset({str(CloseCode.TRY_AGAIN_LATER.value)}),
+        counts_reconnects=True,
+    ),
+    Scenario(
+        "ai",
+        "The AI's messages come in through the REST API; every device gets each of them once.",
+        users=20,
+        devices=3,
+        rate=50.0,
+        duration=10.0,
+    ),
+    Scenario(
+        "soak",
+        "A mix of everything for as long as wished; memory and latency stay flat.",
+        users=100,
+        devices=2,
+        rate=100.0,
+        duration=600.0,
+        slos=("rss_growth<10%", "ack_growth<50%"),
+    ),
+)
+SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
 
 
 class Settings(BaseModel):

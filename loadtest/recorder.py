@@ -56,8 +56,9 @@ class Recorder:
         self.tally.disconnects[str(code)] += 1
         self.error(f"connection closed: {code} {reason}".rstrip(), now)
 
-    def reconnected(self, resumed: bool, now: float) -> None:
+    def reconnected(self, resumed: bool, left_at: float, now: float) -> None:
         self.tally.reconnects += 1
+        self.tally.reconnect.record(now - left_at)
         if not resumed:
             self.error("reconnected with its session_id, but not resumed", now)
 

@@ -11,7 +11,14 @@ _PAGE = 200  # the most that one page of history holds
 
 
 class RestError(Exception):
-    """The server could not be reached, or refused; the message is one line."""
+    """The server could not be reached, or refused; the message is one line.
+
+    `code` is the error code of a refusal, None where no server gave one.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Rest:
@@ -58,7 +65,14 @@ class Rest:
             response.raise_for_status()
             return dict(response.json())
         except httpx2.HTTPStatusError as error:
-            status = error.response.status_code
-            raise RestError(f"{method} {path} answered with HTTP {status}") from error
+            status, code = error.response.status_code, _error_code(error.response)
+            raise RestError(f"{method} {path} answered with HTTP {status} {code or ''}", code) from error
         except (httpx2.HTTPError, ValueError) as error:
             raise RestError(f"{method} {path}: {error or type(error).__name__}") from error
+
+
+def _error_code(response: httpx2.Response) -> str | None:
+    try:
+        return str(response.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -23,10 +23,14 @@ class Percentiles(BaseModel):
 
 
 class Latency(BaseModel):
-    """`ack`: to the sender's ACK. `delivery`: to the arrival at each device."""
+    """`ack`: to the sender's ACK. `delivery`: to the arrival at each device.
+
+    `reconnect`, with the warm-up: from the end of a connection to the next welcome, the back-off included.
+    """
 
     ack: Percentiles
     delivery: Percentiles
+    reconnect: Percentiles
 
 
 class Curves(BaseModel):

@@ -26,7 +26,7 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 
 METRICS: Final[Mapping[str, str]] = {
-    **{f"{what}_{stat}": "ms" for what in ("ack", "delivery") for stat in ("mean", "max")},
+    **{f"{what}_{stat}": "ms" for what in ("ack", "delivery", "reconnect") for stat in ("mean", "max")},
     **dict.fromkeys(
         (
             "sent",
@@ -55,7 +55,7 @@ METRICS: Final[Mapping[str, str]] = {
 _EXPRESSION: Final = re.compile(
     r"\s*([A-Za-z0-9_.]+)\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)?)\s*([A-Za-z%/]*)\s*"
 )
-_PERCENTILE: Final = re.compile(r"(ack|delivery)_p(\d{1,2}(?:[._]\d+)?)")
+_PERCENTILE: Final = re.compile(r"(ack|delivery|reconnect)_p(\d{1,2}(?:[._]\d+)?)")
 
 
 class SLOError(ValueError):
@@ -68,7 +68,7 @@ class SLO:
 
     Attributes:
         expression: As it was written.
-        metric: A name of METRICS, or `ack_pN`, `delivery_pN` with N below 100.
+        metric: A name of METRICS, or `ack_pN`, `delivery_pN`, `reconnect_pN` with N below 100.
         bound: In the metric's own unit (ms, %, messages per second, MiB, or a count).
     """
 

@@ -187,7 +187,7 @@ class Collector:
             Evidence(
                 scenario=scenario_of(self._environment),
                 settings=self._settings,
-                slos=[slo.parse(expression) for expression in self._environment.parsed_options.slo],
+                slos=self._objectives(),
                 tally=self._tally,
                 missing_processes=self._missing,
                 seconds=self._seconds,
@@ -204,6 +204,10 @@ class Collector:
             reports.write(result, path)
         self._phase = Phase.DONE
         self._write_progress()
+
+    def _objectives(self) -> list[slo.SLO]:
+        given = self._environment.parsed_options.slo or scenario_of(self._environment).slos
+        return [slo.parse(expression) for expression in given]
 
     def _on_quitting(self, **_: Any) -> None:
         """Interrupted: Locust decides on its exit code before it stops the test."""

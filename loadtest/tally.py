@@ -62,6 +62,8 @@ class Tally(Account):
         disconnects: Connections that ended without the test's doing, by close code.
         violations: Broken invariants of the scenario, by their name.
         measured_sent, measured_deliveries: Those after the warm-up.
+        reconnect: From the end of a connection to the welcome on the next.
+        unfit: Why the scenario says nothing about this server.
         unread: Why conversations' histories could not be read.
     """
 
@@ -80,10 +82,12 @@ class Tally(Account):
     faults: Counter[str] = Field(default_factory=Counter)
     findings: list[Finding] = Field(default_factory=list)
     violations: dict[str, list[str]] = Field(default_factory=dict)
+    unfit: Counter[str] = Field(default_factory=Counter)
     unread: Counter[str] = Field(default_factory=Counter)
     notes: Counter[str] = Field(default_factory=Counter)
     ack: Histogram = Field(default_factory=Latencies)
     delivery: Histogram = Field(default_factory=Latencies)
+    reconnect: Histogram = Field(default_factory=Latencies)
     generator: GeneratorLoad = Field(default_factory=GeneratorLoad)
 
     def add_ledger(self, ledger: Ledger) -> None:

@@ -97,6 +97,7 @@ def judge(evidence: Evidence) -> Result:
         latency_ms=Latency(
             ack=Percentiles.model_validate(tally.ack.summary()),
             delivery=Percentiles.model_validate(tally.delivery.summary()),
+            reconnect=Percentiles.model_validate(tally.reconnect.summary()),
         ),
         checks=[],
         slos=[],
@@ -157,8 +158,16 @@ def _checks(evidence: Evidence) -> Iterator[Check]:
     for name in evidence.scenario.invariants:
         details = evidence.tally.violations.get(name, [])
         yield Check(name=name, passed=not details, details=details)
+    if evidence.scenario.tolerates is not None:
+        yield _only_tolerated_closes(evidence.scenario.tolerates, evidence.tally)
     if evidence.scenario.counts_reconnects:
         yield _reconnects_counted(evidence)
+
+
+def _only_tolerated_closes(tolerated: frozenset[str], tally: Tally) -> Check:
+    details = [f"{code}: {count} times" for code, count in tally.disconnects.items() if code not in tolerated]
+    name = f"no connection is refused or closed but with {', '.join(sorted(tolerated))}"
+    return Check(name=name, passed=not details, details=details)
 
 
 def _reconnects_counted(evidence: Evidence) -> Check:
@@ -197,6 +206,7 @@ def _invalidities(evidence: Evidence, result: Result) -> Iterator[str]:
         yield "nothing was sent"
     if evidence.missing_processes:
         yield f"{evidence.missing_processes} generator processes gave no account"
+    yield from evidence.tally.unfit
     for reason, count in evidence.tally.unread.items():
         yield f"the history of {count} conversations could not be read: {reason}"
     yield from _provoked_limits(evidence)
@@ -261,7 +271,8 @@ def _value(wanted: SLO, result: Result, tally: Tally) -> float | None:
     """What was measured for the metric, in its own unit."""
     if wanted.percentile is not None:
         what, percent = wanted.percentile
-        return (tally.ack if what == "ack" else tally.delivery).percentile(percent)
+        latencies = {"ack": tally.ack, "delivery": tally.delivery, "reconnect": tally.reconnect}
+        return latencies[what].percentile(percent)
     return _figures(result)[wanted.metric]
 
 
@@ -276,6 +287,8 @@ def _figures(result: Result) -> dict[str, float | None]:
         "ack_max": result.latency_ms.ack.max,
         "delivery_mean": result.latency_ms.delivery.mean,
         "delivery_max": result.latency_ms.delivery.max,
+        "reconnect_mean": result.latency_ms.reconnect.mean,
+        "reconnect_max": result.latency_ms.reconnect.max,
         **{name: getattr(result, name) for name in ("sent", "acked", "deliveries", "reconnects")},
         **{fault.value: getattr(result, fault.value) for fault in Fault},
         "nacked": nacked,

@@ -7,17 +7,21 @@ from collections import defaultdict
 
 import pytest
 
-from loadtest.launch import Launch, run
 from loadtest.ledger import Fault
+from loadtest.plan import MEANS_IT, WITHIN_LIMIT
 from loadtest.result import Result
+from server.protocol import RateLimit
 from tests.loadtest.chat_server import Breakage, chat_server
+from tests.loadtest.running import run_scenario
 
+LIMIT = RateLimit(messages=5, window=1.0)
 EXPECTED = {
     Breakage.NONE: set(),
     Breakage.DROPS: {Fault.LOST},
     Breakage.DOUBLES: {Fault.DUPLICATED},
     Breakage.REORDERS: {Fault.OUT_OF_ORDER},
     Breakage.LOSES: {Fault.LOST, Fault.GHOST},
+    Breakage.ACKS_EARLY: {Fault.LOST, Fault.OUT_OF_ORDER},
     Breakage.ALTERS: {Fault.ALTERED},
     Breakage.INVENTS: {Fault.GHOST},
     Breakage.SAVES_REFUSED: {Fault.GHOST},
@@ -26,26 +30,10 @@ EXPECTED = {
 }
 
 
-def run_fanout(url: str, users: int, processes: int = 1) -> Result:
-    settings = Launch(
-        scenario="fanout",
-        url=url,
-        users=users,
-        spawn_rate=50,
-        devices=3,
-        rate=6.0 * users,
-        duration=3.0,
-        processes=processes,
-        slos=["ack_p99<30s"],
-        api_key="",
-    )
-    return run(settings, lambda progress: None)
-
-
 @pytest.fixture(scope="module")
 def broken() -> Result:
     with chat_server(*EXPECTED) as url:
-        return run_fanout(url, users=len(EXPECTED))
+        return run_scenario(url, "fanout", users=len(EXPECTED), rate=6.0 * len(EXPECTED))
 
 
 @pytest.mark.parametrize("breakage", EXPECTED, ids=lambda breakage: breakage.name.lower())
@@ -75,19 +63,47 @@ def test_a_run_with_faults_fails_though_its_objectives_are_met(broken: Result) -
     assert (broken.valid, broken.passed, broken.exit_code) == (True, False, 1)
 
 
-def test_a_faultless_server_passes_from_two_processes() -> None:
-    with chat_server(Breakage.NONE) as url:
-        result = run_fanout(url, users=4, processes=2)
-    assert result.failed_because == []
-    assert result.invalid_because == []
-    assert (result.users, result.devices, result.generator.processes) == (4, 12, 2)
-    assert result.sent == result.acked == result.deliveries / 3 > 20
-    assert result.latency_ms.delivery.count == 3 * result.latency_ms.ack.count < result.deliveries
-
-
-def test_an_ack_before_the_save_is_found() -> None:
-    with chat_server(Breakage.ACKS_EARLY) as url:
-        result = run_fanout(url, users=2)
-    details = {finding.detail for finding in result.findings}
-    assert any("not yet in the history right after" in detail for detail in details)
+def test_an_ack_before_the_save_is_found_though_the_save_follows(broken: Result) -> None:
+    number = list(EXPECTED).index(Breakage.ACKS_EARLY)
+    details = {one.detail for one in broken.findings if one.conversation_id.endswith(f"-{number}")}
+    assert "ACKed as seq 1, but not yet in the history right after" in details
     assert "ACKed before its broadcast reached the sender" in details
+
+
+@pytest.fixture(scope="module")
+def faultless() -> Result:
+    """From two processes, and asking for more than the server's limit allows."""
+    with chat_server(Breakage.NONE, limit=LIMIT) as url:
+        return run_scenario(url, "fanout", users=4, rate=100.0, processes=2)
+
+
+def test_a_faultless_server_passes(faultless: Result) -> None:
+    assert faultless.failed_because == []
+    assert faultless.invalid_because == []
+    assert (faultless.users, faultless.devices, faultless.generator.processes) == (4, 12, 2)
+    assert faultless.sent == faultless.acked == faultless.deliveries / 3 > 20
+
+
+def test_latencies_leave_the_warm_up_out_and_counts_do_not(faultless: Result) -> None:
+    latencies = faultless.latency_ms
+    assert 0 < latencies.delivery.count == 3 * latencies.ack.count < faultless.deliveries
+
+
+def test_a_scenario_that_is_not_about_the_limit_keeps_within_it(faultless: Result) -> None:
+    assert faultless.nacked == {}
+    assert faultless.send_rate < 4 * LIMIT.messages / LIMIT.window
+    assert any("the server's rate limit allows" in warning for warning in faultless.warnings)
+
+
+def test_a_limit_counted_wrong_and_a_retry_after_too_short_are_found() -> None:
+    with chat_server(Breakage.MISCOUNTS, Breakage.HASTY, Breakage.NONE, Breakage.NONE, limit=LIMIT) as url:
+        result = run_scenario(url, "ratelimit", users=12, rate=132.0)
+    details = {check.name: check.details for check in result.checks if not check.passed}
+    assert set(details) == {WITHIN_LIMIT, MEANS_IT}
+    assert {user_number(detail) % 4 for detail in details[WITHIN_LIMIT]} == {0}
+    assert {user_number(detail) % 4 for detail in details[MEANS_IT]} == {1}
+    assert result.exit_code == 1
+
+
+def user_number(detail: str) -> int:
+    return int(detail.partition(":")[0].rpartition("-")[2])
