@@ -1,6 +1,7 @@
 """What happens to a frame that a device sent."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -133,7 +134,8 @@ class Receiver:
 
     async def _judge_resend(self, connection: Connection, save: Save, wait: float) -> None:
         """Over the rate: a message that had been saved before is answered as such all the same."""
-        outcome: Outcome = Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", round(wait, 3))
+        retry_after = math.ceil(wait * 1000) / 1000  # rounded down it would be too early
+        outcome: Outcome = Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", retry_after)
         try:
             if stored := await self._store.find_message(save.conversation_key, save.message_id):
                 outcome = settle_resend(save, stored)

@@ -46,7 +46,9 @@ class Replayer:
             if position >= room.last_seq:
                 self._manager.go_live(connection)
                 return
-            page = await self._store.history(room.key, position, _PAGE)
+            rows = await self._store.history(room.key, position, _PAGE)
+            # What is committed and not yet broadcast comes to the device live.
+            page = [message for message in rows if message.seq <= room.last_seq]
             if not page:
                 raise StoreUnavailable("the history ends early")
             connection.write_replay([self._frame(room.conversation_id, message) for message in page])
