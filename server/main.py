@@ -47,6 +47,7 @@ from server.store.file_lock import DatabaseInUse
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
 from server.store.sqlite_schema import SchemaTooNew
+from server.transport.limits import Limits
 from server.transport.uvicorn_server import Server, server_config
 
 VERSION: Final = version("chatctl")
@@ -217,7 +218,7 @@ async def _serve(settings: Settings) -> int:
         app = _new_app(settings)
         add_routes(app, services)
         host, port = settings.server.host, settings.server.port
-        config = server_config(app, host, port, settings.limits.max_frame_bytes)
+        config = server_config(app, host, port, Limits(settings.limits.max_frame_bytes))
         server = Server(config, services.shutdown.drain, settings.server.shutdown_grace, _print_addresses)
         try:
             await server.serve()

@@ -224,7 +224,7 @@ class Connection:
         if self.close_code is None or self.close_code in _READS_ON:
             self._listener.receive(self, payload)
 
-    def on_binary(self) -> None:
+    def on_binary(self, payload: bytes) -> None:
         if self.close_code is None:
             self._listener.receive(self, None)
 

@@ -3,42 +3,50 @@
 import asyncio
 from typing import Final
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from server.core.framing import MAX_CLOSE_REASON, payloads_of
 from server.ports import SocketUser
-from server.protocol import CloseCode
 
 _HIGH_WATER: Final = 65536  # bytes that wait to be sent: above, the socket is not writable
+_CLOSE_SECONDS: Final = 10.0  # for the server to send a close frame and end; then the connection is given up
+_NO_STATUS: Final = 1005
+_ABNORMAL: Final = 1006
 
 
 class AsgiSocket:
-    """Implements Socket. One task reads, one writes; `attach` runs until the connection ends."""
+    """Implements Socket. One task reads, one writes; `attach` runs until the connection ends.
+
+    Limits on frames and handshakes are those of the server that hosts the application.
+    """
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._unsent = 0  # bytes
         self._wake = asyncio.Event()
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._close: tuple[int, str] | None = None
-        self._user: SocketUser | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._reader: asyncio.Task[int] | None = None
 
     @property
     def is_writable(self) -> bool:
-        return self._waiting_bytes < _HIGH_WATER
+        return self._unsent < _HIGH_WATER
 
     def write(self, frames: bytes) -> None:
         if self._close is None:
             self._waiting.append(frames)
-            self._waiting_bytes += len(frames)
+            self._unsent += len(frames)
             self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
         if self._close is None:
             self._close = (code, reason.encode()[:MAX_CLOSE_REASON].decode(errors="ignore"))
+            self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._give_up)
             self._wake.set()
+            self._may_read.set()  # the peer's close frame is to be seen
 
     def pause_reading(self) -> None:
         self._may_read.clear()
@@ -48,45 +56,50 @@ class AsgiSocket:
 
     async def attach(self, user: SocketUser) -> None:
         """Serves the connection until its end."""
-        self._user = user
-        reader = asyncio.create_task(self._read(user))
-        writer = asyncio.create_task(self.write_out())
+        self._reader = asyncio.create_task(self._read(user))
+        tasks = (self._reader, asyncio.create_task(self._write_out(user)))
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._reader})
         finally:
-            for task in (reader, writer):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
-            user.on_closed(reader.result() if not reader.cancelled() else CloseCode.NORMAL)
+            code, _ = await asyncio.gather(*tasks, return_exceptions=True)
+            if self._close_timer is not None:
+                self._close_timer.cancel()
+            user.on_closed(code if isinstance(code, int) else _ABNORMAL)
 
-    async def write_out(self) -> None:
-        """Sends what waits until `close` was asked for; its close frame is the last."""
-        while True:
-            frames, self._waiting, self._waiting_bytes = self._waiting, [], 0
-            for payload in (p for chunk in frames for p in payloads_of(chunk)):
-                await self._websocket.send_text(payload.decode())
-            if self._waiting:
-                continue
-            if self._close is not None:
-                await self._websocket.close(*self._close)
-                return
-            self._wake.clear()
-            if frames and self._user is not None:
-                self._user.on_writable()
-            await self._wake.wait()
+    def _give_up(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
 
     async def _read(self, user: SocketUser) -> int:
-        """The code that the peer closed with."""
-        while self._websocket.client_state is WebSocketState.CONNECTED:
+        """Until the end; the code that the connection was closed with."""
+        while True:
             await self._may_read.wait()
-            try:
-                event = await self._websocket.receive()
-            except WebSocketDisconnect as end:
-                return end.code
+            event = await self._websocket.receive()
             if event["type"] == "websocket.disconnect":
-                return int(event.get("code") or 1005)
+                return int(event.get("code") or _NO_STATUS)
             if (text := event.get("text")) is not None:
                 user.on_text(text.encode())
             else:
-                user.on_binary()
-        return 1006
+                user.on_binary(event["bytes"])
+
+    async def _write_out(self, user: SocketUser) -> None:
+        """Sends what waits until `close` was asked for; its close frame is the last."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._send_waiting(user)
+            if self._close is not None:
+                await self._websocket.close(*self._close)
+                return
+
+    async def _send_waiting(self, user: SocketUser) -> None:
+        frames, self._waiting = b"".join(self._waiting), []
+        for payload in payloads_of(frames):
+            await self._websocket.send_text(payload.decode())
+        was_writable = self.is_writable
+        self._unsent -= len(frames)
+        if self.is_writable and not was_writable:
+            user.on_writable()

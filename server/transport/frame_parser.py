@@ -1,5 +1,6 @@
 """WebSocket frames in (RFC 6455), without I/O: bytes to whole messages, with every guard a server needs."""
 
+import codecs
 from typing import Final
 
 from websockets.speedups import apply_mask
@@ -20,6 +21,9 @@ MAX_FRAGMENTS: Final = 1024
 # Frames taken before other connections get their turn: some 2 ms of the event loop's time.
 MAX_FRAMES_PER_TURN: Final = 256
 _MAX_CONTROL_PAYLOAD: Final = 125
+_WIRE_CODES: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+_NOT_UTF8: Final = "a text is not valid UTF-8"
+_new_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 Message = tuple[int, bytes]  # opcode and payload; of CLOSE the payload as it came
 
@@ -36,15 +40,26 @@ class ProtocolFault(Exception):
 class FrameParser:
     """Keeps what there is of a frame, and of a fragmented message, between two reads."""
 
-    __slots__ = ("_buffer", "_fragments", "_fragments_size", "_max_size", "_need", "_opcode")
+    __slots__ = (
+        "_buffer",
+        "_decoder",
+        "_fault",
+        "_fragments",
+        "_fragments_size",
+        "_max_size",
+        "_need",
+        "_opcode",
+    )
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size  # bytes in a message
         self._buffer: bytes | bytearray = b""
         self._need = 2  # bytes in the buffer below which it holds no whole frame
+        self._fault: ProtocolFault | None = None  # met behind messages that were returned first
         self._opcode = 0  # of the fragmented message
         self._fragments: list[bytes] | None = None
         self._fragments_size = 0
+        self._decoder: codecs.IncrementalDecoder | None = None  # of a fragmented text
 
     @property
     def has_more(self) -> bool:
@@ -72,18 +87,21 @@ class FrameParser:
                 if not end:
                     break
                 position = end
-        except ProtocolFault:
+        except ProtocolFault as fault:
             if not messages:
                 raise
-            self._need = 0
+            self._fault, self._need = fault, 0
         self._buffer = data[position:]
         return messages
 
     def _keep(self, data: bytes) -> bytes:
         """Adds to the buffer, in place; returns all of it once it holds a whole frame."""
-        if not isinstance(self._buffer, bytearray):
-            self._buffer = bytearray(self._buffer)
-        self._buffer += data
+        if self._fault is not None:
+            raise self._fault
+        if data:
+            if not isinstance(self._buffer, bytearray):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
         return b"" if len(self._buffer) < self._need else bytes(self._buffer)
 
     def _take_frame(self, data: bytes, start: int, messages: list[Message]) -> int:
@@ -146,29 +164,31 @@ class FrameParser:
             return
         if self._fragments is None:
             self._fragments, self._opcode = [], opcode
-        self._fragments.append(payload)
-        self._fragments_size += len(payload)
-        if len(self._fragments) > MAX_FRAGMENTS:
+            self._decoder = _new_decoder() if opcode == TEXT else None
+        self._add_fragment(self._fragments, payload, is_final)
+        if is_final:
+            messages.append((self._opcode, b"".join(self._fragments)))
+            self._fragments, self._fragments_size, self._decoder = None, 0, None
+
+    def _add_fragment(self, fragments: list[bytes], payload: bytes, is_final: bool) -> None:
+        if len(fragments) == MAX_FRAGMENTS:
             raise ProtocolFault(
                 CloseCode.MESSAGE_TOO_BIG, f"messages may have {MAX_FRAGMENTS} fragments at most"
             )
-        if is_final:
-            self._join_fragments(messages)
-
-    def _join_fragments(self, messages: list[Message]) -> None:
-        assert self._fragments is not None
-        whole = b"".join(self._fragments)
-        self._fragments, self._fragments_size = None, 0
-        if self._opcode == TEXT:
-            _check_text(whole)
-        messages.append((self._opcode, whole))
+        fragments.append(payload)
+        self._fragments_size += len(payload)
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(payload, is_final)
+            except UnicodeDecodeError:
+                raise ProtocolFault(CloseCode.INVALID_DATA, _NOT_UTF8) from None
 
 
 def _check_text(payload: bytes) -> None:
     try:
         payload.decode()
     except UnicodeDecodeError:
-        raise ProtocolFault(CloseCode.INVALID_DATA, "a text is not valid UTF-8") from None
+        raise ProtocolFault(CloseCode.INVALID_DATA, _NOT_UTF8) from None
 
 
 def parse_close(payload: bytes) -> int:
@@ -180,6 +200,3 @@ def parse_close(payload: bytes) -> int:
         raise ProtocolFault(CloseCode.PROTOCOL_ERROR, "the close frame is malformed")
     _check_text(payload[2:])
     return code
-
-
-_WIRE_CODES: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})

@@ -1,7 +1,8 @@
 """uvicorn's HTTP class with the guards it lacks, and the door to our WebSocket class."""
 
 import asyncio
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -9,11 +10,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from server.transport.limits import Limits
+from server.transport.refusal import http_refusal
 from server.transport.websocket_protocol import WebSocketProtocol
-
-MAX_HEADERS: Final = 100
-MAX_HEAD_BYTES: Final = 16384  # request line and headers
-HEAD_SECONDS: Final = 10.0  # from a request's first byte, or the connection, to the end of its headers
 
 
 class _HeadTooLarge(Exception):
@@ -21,7 +20,7 @@ class _HeadTooLarge(Exception):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """`max_message_size`: bytes in a WebSocket message."""
+    """What breaks a limit is answered, then nothing more is heard of that connection."""
 
     def __init__(
         self,
@@ -30,102 +29,132 @@ class HttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        max_message_size: int,
+        limits: Limits,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._max_message_size = max_message_size
+        self._limits = limits
+        self._is_refused = False
         self._is_in_head = True
-        self._fed_bytes = 0  # since the head began: the parser keeps an unfinished header to itself
-        self._feeding = 0  # bytes that the parser is being given
-        self._head_bytes = 0  # of its finished headers
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_size = 0
+        self._pending = 0  # bytes fed since the parser last gave out something: it holds them, or may
+        self._timer: asyncio.TimerHandle | None = None  # for a head, or for the end of a refused connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         self._unset_keepalive_if_required()
-        if self._is_in_head and self._head_timer is None:
+        if self._is_in_head and self._timer is None:
             self._await_head()
-        self._feeding = len(data)
+        self._pending += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._take_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as fault:
-            if not isinstance(fault.__context__, _HeadTooLarge):
-                raise
-            self._refuse(431, "The request's headers are too large.")
-        except httptools.HttpParserError:
-            self._refuse(400, "Invalid HTTP request received.")
-        else:
-            self._check_unfinished_head(len(data))
+            self._feed(data)
+        except httptools.HttpParserError as fault:
+            if isinstance(fault.__context__, _HeadTooLarge):
+                self._refuse_head()
+            else:
+                self._refuse(HTTPStatus.BAD_REQUEST, "Invalid HTTP request received.")
+        if self._pending > self._limits.max_head_size:
+            self._refuse_head()
+
+    def _feed(self, data: bytes) -> None:
+        """An upgrade to anything but a WebSocket is ignored (RFC 9110, 7.8). Raises HttpParserError."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                if self._should_upgrade():
+                    self._take_upgrade(data)
+                    return
+
+    # ---- the parser's callbacks -------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_size = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        self._count_head(len(url))
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._count_head(len(name) + len(value))
-        if len(self.headers) > MAX_HEADERS:
+        self._count(len(name) + len(value))
+        if len(self.headers) > self._limits.max_headers:
             raise _HeadTooLarge
 
     def on_headers_complete(self) -> None:
-        self._end_head()
+        self._is_in_head = False
+        self._stop_timer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._pending = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        self._pending = 0
         self._is_in_head = True
-        self._fed_bytes = -self._feeding  # what ended a body is no part of the next head
-        self._head_bytes = 0
+        super().on_message_complete()
 
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+    # ---- within -----------------------------------------------------------------------------------------
 
-    def _end_head(self) -> None:
-        self._is_in_head = False
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        self._refuse(408, "The request's headers did not come in time.")
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
+    def _count(self, size: int) -> None:
+        self._pending = 0
+        self._head_size += size
+        if self._head_size > self._limits.max_head_size:
             raise _HeadTooLarge
 
-    def _check_unfinished_head(self, size: int) -> None:
-        if self._is_in_head:
-            self._fed_bytes += size
-            if self._fed_bytes > 2 * MAX_HEAD_BYTES:
-                self._refuse(431, "The request's headers are too large.")
+    def _await_head(self) -> None:
+        self._timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
 
-    def _refuse(self, status: int, text: str) -> None:
-        if self.transport.is_closing():
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's headers did not come in time.")
+
+    def _refuse_head(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's headers are too large.")
+
+    def _refuse(self, status: HTTPStatus, text: str) -> None:
+        """The last answer. The peer closes: if we did, bytes that were not read would destroy it."""
+        if self._is_refused or self.transport.is_closing():
             return
-        body = text.encode()
-        self.transport.write(
-            b"HTTP/1.1 %d Refused\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, len(body), body)
-        )
-        self.transport.close()
+        self._is_refused = True
+        if not self._gives_up_answer():
+            self.transport.write(http_refusal(status, text))
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._stop_timer()
+        self._timer = self.loop.call_later(self._limits.linger_seconds, self.transport.abort)
+
+    def _gives_up_answer(self) -> bool:
+        """Ends the answer that is being made; whether a part of it is sent, so that none can follow it."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        return cycle.response_started
 
     def _take_upgrade(self, rest: bytes) -> None:
-        if not self._should_upgrade():
-            self._refuse(400, "Only an upgrade to websocket is supported.")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(HTTPStatus.BAD_REQUEST, "An upgrade must wait for the answers before it.")
             return
         self.connections.discard(self)
-        protocol = WebSocketProtocol(self.transport, self.loop, self._max_message_size)
+        protocol = WebSocketProtocol(self.transport, self.loop, self._limits)
         self.transport.set_protocol(protocol)
         self.parser = None  # type: ignore[assignment]  # it and this object hold each other
         protocol.start(self.config, self.server_state, self._websocket_scope(), rest)

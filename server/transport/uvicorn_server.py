@@ -10,9 +10,10 @@ from functools import partial
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from server.transport.http_protocol import HttpProtocol
+from server.transport.limits import Limits
 from server.transport.websocket_protocol import WebSocketProtocol
 
 _BACKLOG: Final = 2048
@@ -20,14 +21,14 @@ _POLL_SECONDS: Final = 0.05
 _RESERVE_SECONDS: Final = 0.3  # of the grace, for the store to close
 
 
-def server_config(app: FastAPI, host: str, port: int, max_message_size: int) -> uvicorn.Config:
+def server_config(app: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn.Config:
     """Our protocol classes, no access log (query strings hold tokens), no trust in proxies."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http=partial(HttpProtocol, max_message_size=max_message_size),  # type: ignore[arg-type]
+        http=partial(HttpProtocol, limits=limits),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         lifespan="off",
         backlog=_BACKLOG,

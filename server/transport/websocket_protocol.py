@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -19,19 +20,19 @@ from server.core.framing import close_frame
 from server.ports import SocketUser
 from server.protocol import CloseCode
 from server.transport.frame_parser import BINARY, CLOSE, PING, TEXT, FrameParser, ProtocolFault, parse_close
+from server.transport.limits import Limits
+from server.transport.refusal import http_refusal
 
 log = structlog.get_logger()
 
 # The key in an ASGI scope's extensions under which the endpoint finds this object.
 EXTENSION: Final = "chat.socket"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-_CLOSE_SECONDS: Final = 10.0  # for the peer to answer a close frame; then the socket is cut
-_FAULT_SECONDS: Final = 2.0  # for a peer that broke the protocol to read why
 _BACKLOG: Final = 65536  # bytes kept of what a client says before the endpoint has attached
 _NO_STATUS: Final = 1005
 _ABNORMAL: Final = 1006
 
-Headers = list[tuple[bytes, bytes]]
+Refusal = tuple[HTTPStatus, str]
 
 
 def _ignore(frames: bytes) -> None:
@@ -47,14 +48,13 @@ class WebSocketProtocol(asyncio.Protocol):
         "_connections",
         "_is_accepted",
         "_is_closing",
-        "_is_deaf",
-        "_is_lost",
+        "_is_over",
         "_is_paused",
         "_is_throttled",
         "_key",
+        "_limits",
         "_loop",
         "_parser",
-        "_peer_code",
         "_pong",
         "_user",
         "is_writable",
@@ -62,22 +62,21 @@ class WebSocketProtocol(asyncio.Protocol):
         "write",
     )
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, max_size: int) -> None:
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self.transport = transport
         self.write: Callable[[bytes], None] = transport.write  # none of our calls between; see _begin_close
         self.is_writable = True
         self._loop = loop
-        self._parser = FrameParser(max_size)
-        self._user: SocketUser | None = None
+        self._limits = limits
+        self._parser = FrameParser(limits.max_message_size)
+        self._user: SocketUser | None = None  # from `attach` to the end
         self._backlog = b""
         self._key = b""
-        self._is_accepted = False
-        self._is_closing = False  # a close frame was sent
-        self._is_deaf = False  # after a fault nothing more is understood
-        self._is_lost = False
+        self._is_accepted = False  # the handshake is answered, one way or the other
+        self._is_closing = False  # nothing more is said
+        self._is_over = False  # nothing more is heard
         self._is_paused = False  # by the user
         self._is_throttled = False  # the transport does not read
-        self._peer_code = _ABNORMAL
         self._pong: bytes | None = None  # the last one owed to a peer that does not read
         self._close_timer: asyncio.TimerHandle | None = None
         self._connections: set[Any]
@@ -98,25 +97,32 @@ class WebSocketProtocol(asyncio.Protocol):
         state.tasks.add(task)
         task.add_done_callback(state.tasks.discard)
 
-    def _check_request(self, scope: dict[str, Any]) -> tuple[int, str] | None:
+    def _check_request(self, scope: dict[str, Any]) -> Refusal | None:
         headers = dict(scope["headers"])
+        if scope["method"] != "GET":
+            return HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket is asked for by GET"
         if headers.get(b"sec-websocket-version") != b"13":
-            return 426, "Sec-WebSocket-Version must be 13"
+            return HTTPStatus.UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"
         self._key = headers.get(b"sec-websocket-key", b"")
         try:
             is_key = len(base64.b64decode(self._key, validate=True)) == 16
         except binascii.Error:
             is_key = False
-        return None if is_key else (400, "Sec-WebSocket-Key must be 16 bytes in base64")
+        return None if is_key else (HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
 
     async def _run(self, app: Any, scope: dict[str, Any]) -> None:
         try:
             await app(scope, self._asgi_receive, self._asgi_send)
         except Exception:
             log.exception("the WebSocket endpoint failed")
-            self.refuse(500, "a fault of the server")
+            self._fail_endpoint()
+        self.refuse(HTTPStatus.NOT_FOUND, "no such WebSocket")  # where the endpoint did not answer at all
+
+    def _fail_endpoint(self) -> None:
+        if self._is_accepted:
             self.close(CloseCode.INTERNAL_ERROR, "a fault of the server")
-        self.refuse(404, "no such WebSocket")  # where the endpoint did not answer at all
+        else:
+            self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server")
 
     async def _asgi_receive(self) -> dict[str, Any]:
         """What a route that does not know this class may ask for: only whether somebody is there."""
@@ -124,7 +130,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _asgi_send(self, event: dict[str, Any]) -> None:
         """Such a route can only refuse."""
-        self.refuse(404 if event["type"] == "websocket.close" else 501, "no such WebSocket")
+        is_missing = event["type"] == "websocket.close"
+        self.refuse(HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.NOT_IMPLEMENTED, "no such WebSocket")
 
     def accept(self, subprotocol: str | None = None) -> None:
         """Answers the handshake."""
@@ -138,13 +145,24 @@ class WebSocketProtocol(asyncio.Protocol):
             b"Sec-WebSocket-Accept: " + digest + chosen + b"\r\n\r\n"
         )
 
+    def refuse(self, status: HTTPStatus, text: str) -> None:
+        """Answers the handshake with an HTTP error."""
+        if self._is_accepted or self.transport.is_closing():
+            return
+        self._is_accepted = True
+        needs_hint = status == HTTPStatus.UPGRADE_REQUIRED
+        hint = b"Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n" if needs_hint else b""
+        self.transport.write(http_refusal(status, text, hint))
+        self._end(_ABNORMAL)
+        self._linger()
+
     async def attach(self, user: SocketUser) -> None:
         """From now on the user hears what comes; first, what has come already. Returns at once."""
+        if self._is_over:
+            user.on_closed(_ABNORMAL)
+            return
         self._user = user
         self._key = b""
-        if self._is_lost:
-            user.on_closed(self._peer_code)
-            return
         backlog, self._backlog = self._backlog, b""
         self._process(backlog)
 
@@ -157,31 +175,31 @@ class WebSocketProtocol(asyncio.Protocol):
             self._process(data)
 
     def eof_received(self) -> None:
-        """The transport closes itself."""
+        """The transport closes itself, once the peer has read what was written."""
+        self._end(_ABNORMAL)
+        self._cut_after(self._limits.close_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_lost = True
-        self._begin_close()
         self._connections.discard(self)
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        if self._user is not None:
-            self._user.on_closed(self._peer_code)
+        self._end(_ABNORMAL)
 
     def pause_writing(self) -> None:
         self.is_writable = False
 
     def resume_writing(self) -> None:
         self.is_writable = True
-        if self._pong is not None:
-            self.transport.write(self._pong)
-            self._pong = None
+        pong, self._pong = self._pong, None
+        if pong is not None:
+            self.write(pong)
         if self._user is not None:
             self._user.on_writable()
 
     def shutdown(self) -> None:
         """uvicorn's own way to end a connection; our server closes them before it comes to this."""
+        self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down")
         self.close(CloseCode.GOING_AWAY, "the server is shutting down")
 
     # ---- Socket ---------------------------------------------------------------------------------------
@@ -191,7 +209,7 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._begin_close()
         self.transport.write(close_frame(code, reason))
-        self._cut_after(_CLOSE_SECONDS)
+        self._cut_after(self._limits.close_seconds)
         if self._is_paused:
             self.resume_reading()  # the peer's close frame is to be seen
 
@@ -201,7 +219,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        self._loop.call_soon(self._process, b"")
+        self._loop.call_soon(self._continue)
 
     # ---- within ---------------------------------------------------------------------------------------
 
@@ -210,6 +228,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self.write = _ignore
 
     def _keep(self, data: bytes) -> None:
+        if self._is_over:
+            return
         self._backlog += data
         if len(self._backlog) > _BACKLOG:
             self._throttle()
@@ -220,35 +240,42 @@ class WebSocketProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _process(self, data: bytes) -> None:
-        if self._is_lost or self._is_deaf:
+        user = self._user
+        if user is None:
             return
         try:
             messages = self._parser.feed(data)
         except ProtocolFault as fault:
             self._fail(fault)
             return
-        user = self._user
-        assert user is not None
         for opcode, payload in messages:
             if opcode == TEXT:
                 user.on_text(payload)
             else:
                 self._on_other(user, opcode, payload)
-        if not self._is_paused and (self._is_throttled or self._parser.has_more):
+                if self._is_over:
+                    return  # what came behind a close frame counts for nothing
+        if self._is_throttled or self._parser.has_more:
             self._go_on()
 
     def _go_on(self) -> None:
         """What is left of the buffer waits for the next turn of the loop, so that others have theirs."""
+        if self._is_paused:
+            return
         if self._parser.has_more:
             self._throttle()
-            self._loop.call_soon(self._process, b"")
+            self._loop.call_soon(self._continue)
         elif not self.transport.is_closing():
             self._is_throttled = False
             self.transport.resume_reading()
 
+    def _continue(self) -> None:
+        if not self._is_paused:
+            self._process(b"")
+
     def _on_other(self, user: SocketUser, opcode: int, payload: bytes) -> None:
         if opcode == BINARY:
-            user.on_binary()
+            user.on_binary(payload)
         elif opcode == PING:
             self._answer_ping(payload)
         elif opcode == CLOSE:
@@ -257,10 +284,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def _answer_ping(self, payload: bytes) -> None:
         """A peer that sends pings but does not read gets the last pong alone: memory stays bounded."""
         pong = bytes((0x8A, len(payload))) + payload
-        if self._is_closing:
-            return
         if self.is_writable:
-            self.transport.write(pong)
+            self.write(pong)
         else:
             self._pong = pong
 
@@ -270,44 +295,34 @@ class WebSocketProtocol(asyncio.Protocol):
         except ProtocolFault as fault:
             self._fail(fault)
             return
-        if not self._is_closing:
-            self._begin_close()
-            self._peer_code = code
-            self.transport.write(close_frame(CloseCode.NORMAL if code == _NO_STATUS else code, ""))
-        self._is_deaf = True
+        self.write(close_frame(CloseCode.NORMAL if code == _NO_STATUS else code, ""))
         self.transport.close()
-        self._cut_after(_CLOSE_SECONDS)
+        self._cut_after(self._limits.close_seconds)
+        self._end(code)
 
     def _fail(self, fault: ProtocolFault) -> None:
-        """Tells the peer why, then hears nothing more of it.
+        """Tells the peer why, then hears nothing more of it."""
+        self.write(close_frame(fault.code, fault.reason))
+        self._end(fault.code)
+        self._linger()
 
-        The socket is closed by the peer: if we did, bytes that were not read would destroy our answer.
-        """
-        self._is_deaf = True
-        if not self._is_closing:
-            self._begin_close()
-            self._peer_code = fault.code
-            self.transport.write(close_frame(fault.code, fault.reason))
+    def _end(self, code: int) -> None:
+        """Nothing more is said or heard. The user is told, once, and let go: each holds the other."""
+        self._is_over = True
+        self._begin_close()
+        self._backlog = b""
+        user, self._user = self._user, None
+        if user is not None:
+            user.on_closed(code)
+
+    def _linger(self) -> None:
+        """Leaves it to the peer to close: if we did, bytes that were not read would destroy our answer."""
         self.transport.write_eof()
         if self._is_throttled:
             self.transport.resume_reading()
-        self._cut_after(_FAULT_SECONDS)
-        if self._user is not None:
-            self._user.on_closed(self._peer_code)
+        self._cut_after(self._limits.linger_seconds)
 
     def _cut_after(self, seconds: float) -> None:
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._close_timer = self._loop.call_later(seconds, self.transport.abort)
-
-    def refuse(self, status: int, text: str) -> None:
-        """Answers the handshake with an HTTP error."""
-        if self._is_accepted or self.transport.is_closing():
-            return
-        self._is_accepted = True
-        body = text.encode()
-        self.transport.write(
-            b"HTTP/1.1 %d Refused\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
-            b"Sec-WebSocket-Version: 13\r\nConnection: close\r\n\r\n%b" % (status, len(body), body)
-        )
-        self.transport.close()

@@ -3,23 +3,31 @@
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
+
+import uvloop
 
 PATIENCE = 30.0  # seconds; a test that hangs fails
 
 
-def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+def asynchronous(
+    test: Callable[..., Coroutine[Any, Any, None]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Callable[..., None]:
     """Runs the coroutine function in a loop of its own. What asyncio would merely log, such as an
     exception that nobody retrieved, fails the test."""
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         complaints: list[dict[str, Any]] = []
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.get_loop().set_exception_handler(lambda loop, context: complaints.append(context))
             runner.run(asyncio.wait_for(test(*args, **kwargs), PATIENCE))
         gc.collect()
         assert not complaints, complaints
 
     return run
+
+
+on_uvloop = partial(asynchronous, loop_factory=uvloop.new_event_loop)
