@@ -20,6 +20,7 @@ from server.core.clock import rfc3339
 from server.core.joining import JoinRequest, Refusal
 from server.main import Services, open_services
 from server.settings import load_settings
+from server.transport.limits import Limits
 from server.transport.websocket_protocol import WebSocketProtocol
 
 CONVERSATIONS, MESSAGES, ROUNDS = 100, 200, 6
@@ -56,7 +57,7 @@ def chat_frame(conversation: int) -> bytes:
 
 async def join(services: Services, conversation: int, device: int) -> WebSocketProtocol:
     transport: Any = Transport()
-    protocol = WebSocketProtocol(transport, asyncio.get_running_loop(), 65536)
+    protocol = WebSocketProtocol(transport, asyncio.get_running_loop(), Limits(65536))
     name = f"conv-{conversation}"
     request = JoinRequest(f"user-{conversation}", name, f"dev-{device}", None, None, None, "127.0.0.1")
     connection = await services.gateway.join(request, protocol)
