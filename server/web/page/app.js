@@ -41,9 +41,9 @@ class ChatPage {
   #epoch = null;
   /** Up to where this user has read. */
   #readSeq = 0;
-  /** New messages below what is in view. */
-  #below = 0;
-  /** Who types: label by sender. @type {Map<string, string>} */
+  /** New messages that nobody has looked at. */
+  #unseen = 0;
+  /** What is said of who types, by sender. @type {Map<string, string>} */
   #typing = new Map();
 
   /** @param {string} user @param {string} conversation */
@@ -87,12 +87,12 @@ class ChatPage {
     this.#messages.clear();
     this.#older.reset();
     this.#type(null);
-    this.#countBelow(0);
+    this.#countUnseen(0);
   }
 
   #listen() {
     const chat = this.#chat;
-    chat.on('state', (state, detail) => this.#banner.show(state, detail));
+    chat.on('state', (state, detail) => this.#state(state, detail));
     chat.on('system', (frame) => this.#system(frame));
     chat.on('message', (frame) => this.#arrived(frame));
     chat.on('status', (id, status, error) => this.#ownStatus(id, status, error));
@@ -120,6 +120,12 @@ class ChatPage {
     setInterval(() => document.visibilityState === 'visible' && this.#refreshList(), LIST_EVERY);
   }
 
+  /** @param {import('../chat-client.js').State} state @param {import('../chat-client.js').StateDetail} detail */
+  #state(state, detail) {
+    this.#banner.show(state, detail);
+    this.#type(null); // who types is told anew
+  }
+
   /** @param {Frame} frame */
   #system({ data }) {
     if (data.event === 'connected') this.#welcomed(data);
@@ -132,7 +138,6 @@ class ChatPage {
     this.#composer.limit = max_text_length;
     this.#conversations.update(this.#chat.conversationId, { ai });
     this.#showAI();
-    this.#type(null);
     // An answer that is still being written comes again, with all of it so far.
     for (const { id, streaming } of [...this.#messages.items]) if (streaming) this.#messages.delete(id);
     if (this.#epoch === null) void this.#older.from(last_seq + 1);
@@ -152,8 +157,8 @@ class ChatPage {
     const item = this.#item(frame);
     this.#messages.set(item);
     this.#type(frame.sender ?? '', false);
-    this.#conversations.update(this.#chat.conversationId, { last: item.text, at: item.at });
-    if (item.sender === 'ai' && !this.#messages.following) this.#countBelow(this.#below + 1);
+    this.#conversations.update(this.#chat.conversationId, { last: item.sender === 'user' ? `You: ${item.text}` : item.text, at: item.at });
+    if (item.sender === 'ai' && !this.#looking) this.#countUnseen(this.#unseen + 1);
     this.#caughtUp();
   }
 
@@ -238,10 +243,15 @@ class ChatPage {
     void this.#refreshList();
   }
 
+  /** Whether a person has the newest message before their eyes. */
+  get #looking() {
+    return document.visibilityState === 'visible' && this.#messages.following;
+  }
+
   /** Whatever is in view has been read. */
   #caughtUp() {
-    if (document.visibilityState === 'hidden' || !this.#messages.following) return;
-    this.#countBelow(0);
+    if (!this.#looking) return;
+    this.#countUnseen(0);
     const newest = [...this.#messages.items].filter(({ sender, seq }) => sender === 'ai' && seq).reduce((a, b) => ((a?.seq ?? 0) > (b.seq ?? 0) ? a : b), /** @type {import('./timeline.js').Item | null} */ (null));
     if (!newest?.seq || newest.seq <= this.#readSeq) return;
     this.#readSeq = newest.seq;
@@ -249,22 +259,23 @@ class ChatPage {
   }
 
   /** @param {number} count */
-  #countBelow(count) {
-    this.#below = count;
+  #countUnseen(count) {
+    this.#unseen = count;
+    this.#showUnread();
     const jump = find('[data-part=jump]');
-    jump.hidden = count === 0;
+    jump.hidden = count === 0 || this.#messages.following;
     find('[data-part=jump] span').textContent = plural(count, 'new message', 'new messages');
   }
 
   /** @param {string | null} sender null: nobody types @param {boolean} [on] */
   #type(sender, on = false) {
     if (sender === null) this.#typing.clear();
-    else if (on) this.#typing.set(sender, sender === this.#user ? 'You, on another device' : this.#ai.name);
+    else if (on) this.#typing.set(sender, sender === this.#user ? 'You are typing on another device…' : `${this.#ai.name} is typing…`);
     else this.#typing.delete(sender);
     const line = find('[data-testid=typing]');
     line.hidden = this.#typing.size === 0;
     const dots = el('span', { class: 'dots', 'aria-hidden': 'true' }, el('i'), el('i'), el('i'));
-    line.replaceChildren(dots, el('span', {}, `${[...this.#typing.values()].join(' and ')}: typing`));
+    line.replaceChildren(dots, el('span', {}, [...this.#typing.values()].join(' ')));
     if (!line.hidden && this.#messages.following) this.#messages.toEnd();
   }
 
@@ -299,11 +310,12 @@ class ChatPage {
   }
 
   #showUnread() {
-    const unread = this.#conversations.unreadElsewhere;
+    const elsewhere = this.#conversations.unreadElsewhere;
+    const unread = elsewhere + this.#unseen;
     document.title = `${unread ? `(${unread}) ` : ''}${this.#ai.name}`;
     const badge = find('[data-part=elsewhere]');
-    badge.hidden = unread === 0;
-    badge.replaceChildren(String(unread), spoken(' unread'));
+    badge.hidden = elsewhere === 0;
+    badge.replaceChildren(String(elsewhere), spoken(' unread'));
   }
 
   async #refreshList() {
@@ -312,7 +324,7 @@ class ChatPage {
       this.#conversations.replace(list.map((item) => ({
         id: item.conversation_id,
         ai: item.ai,
-        last: item.last_message?.data,
+        last: item.last_message && `${item.last_message.type === 'CHAT_MESSAGE' ? 'You: ' : ''}${item.last_message.data}`,
         at: item.last_message && new Date(item.last_message.timestamp),
         unread: item.unread,
       })));

@@ -42,7 +42,7 @@ export class ConnectionBanner {
     if (retryIn === undefined) return this.#say('Connection lost. Connecting again…');
     const at = performance.now() + retryIn;
     const seconds = el('span', { class: 'countdown', 'aria-hidden': 'true' });
-    const count = () => (seconds.textContent = ` Next attempt in ${Math.max(0, Math.ceil((at - performance.now()) / 1000))} s.`);
+    const count = () => (seconds.textContent = ` Next attempt in ${Math.max(0, Math.ceil((at - performance.now()) / 1000))}\u00A0s.`);
     count();
     this.#countdown = setInterval(count, 250);
     this.#say('Connection lost.', seconds, this.#button('Try now'));

@@ -83,7 +83,7 @@ export class Older {
   #beginning() {
     const openers = OPENERS.map((text) => el('button', { type: 'button', onclick: () => this.#options.write(text) }, text));
     this.#show(
-      paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), this.ai),
+      paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), { ...this.ai, status: undefined }),
       el('p', { class: 'beginning' }, `This is the beginning of your chat with ${this.ai.name}.`),
       el('div', { class: 'picks openers', role: 'group', 'aria-label': 'Ways to begin' }, ...openers),
     );

@@ -35,7 +35,7 @@ export class MessageList {
   #drawing = false;
   /** Whether the newest stays in view. */
   #following = true;
-  /** The other side. */
+  /** The other side. @type {{id: string, name: string, status?: string}} */
   ai = { id: 'ai', name: 'AI' };
 
   /**
@@ -177,7 +177,7 @@ export class MessageList {
 
   /** @param {Item} item */
   #newMessage({ id, sender }) {
-    const avatar = sender === 'ai' && paintAvatar(el('span', { class: 'avatar small', 'aria-hidden': 'true' }), this.ai);
+    const avatar = sender === 'ai' && paintAvatar(el('span', { class: 'avatar small', 'aria-hidden': 'true' }), { ...this.ai, status: undefined });
     return el(
       'div',
       { class: 'message', 'data-message-id': id, 'data-sender': sender },

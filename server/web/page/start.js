@@ -30,7 +30,7 @@ export function askWho(userId) {
     companion.value = who;
     companion.focus();
   };
-  find('.picks').replaceChildren(...COMPANIONS.map((who) => el('button', { type: 'button', onclick: () => pick(who) }, who)));
+  find('.start .picks').replaceChildren(...COMPANIONS.map((who) => el('button', { type: 'button', onclick: () => pick(who) }, who)));
 
   return new Promise((resolve) => {
     form.onsubmit = () => {

@@ -22,8 +22,8 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_the_client_does_what_its_own_tests_say() -> None:
-    run("node", "--test", "tests/server/web/client/")
+def test_client_and_page_do_what_their_own_tests_say() -> None:
+    run("node", "--test", "tests/server/web/")
 
 
 def test_the_types_of_client_and_page_hold() -> None:

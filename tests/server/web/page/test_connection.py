@@ -47,7 +47,7 @@ def test_while_there_is_no_connection_the_banner_counts_down_to_the_next_attempt
         expect(page.get_by_test_id("connection")).to_be_hidden()
     banner = page.locator(BY_STATE.format("reconnecting"))
     expect(banner).to_contain_text("Connection lost")
-    expect(banner).to_contain_text(re.compile(r"Next attempt in \d+ s"))
+    expect(banner).to_contain_text(re.compile(r"Next attempt in \d+\ss"))
     expect(banner.get_by_role("button", name="Try now")).to_be_visible()
 
 
