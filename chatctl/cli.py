@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 COMMANDS = {
     "serve": "Start the server.",
     "stats": "Watch the server live: traffic, latency, errors, rooms.",
+    "chat": "Chat in the terminal; run it twice and you have two devices.",
     "send-ai": "Send a message as the AI to all devices of a conversation.",
     "conversations": "List a user's conversations.",
     "history": "Show a conversation's messages.",

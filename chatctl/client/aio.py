@@ -14,6 +14,7 @@ saved message comes out as one `Message` event, in the order of seq, own ones to
 import asyncio
 import inspect
 import logging
+import os
 import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
@@ -110,7 +111,7 @@ class ChatClient:
             ack_timeout=ack_timeout,
             backoff=backoff,
         )
-        self._url = url
+        self.url = url
         self._get_token = get_token
         self._api_key = api_key
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -129,14 +130,14 @@ class ChatClient:
 
     # -- life ----------------------------------------------------------------------------------------
 
-    async def connect(self) -> None:
-        """Returns at the first welcome, however many attempts it takes. Raises SessionEnded.
+    async def connect(self, keep_trying: bool = True) -> None:
+        """Returns at the first welcome, however many attempts it takes; not `keep_trying` makes only one.
 
-        Also begins anew after an `Ended`.
+        Raises SessionEnded. Also begins anew after an `Ended`.
         """
         self._welcomed.clear()
         self._ended = None
-        self._running = asyncio.create_task(self._run())
+        self._running = asyncio.create_task(self._run(keep_trying))
         welcomed = asyncio.create_task(self._welcomed.wait())
         await asyncio.wait((welcomed, self._running), return_when=asyncio.FIRST_COMPLETED)
         welcomed.cancel()
@@ -188,6 +189,11 @@ class ChatClient:
             if isinstance(event, Ended):
                 return
 
+    @property
+    def ended(self) -> Ended | None:
+        """Why the session is over, if it is."""
+        return self._ended
+
     def reconnect_now(self) -> None:
         """Does not wait for the next attempt any longer."""
         self._hurry.set()
@@ -224,6 +230,13 @@ class ChatClient:
         self.session.typing(is_typing, self._now())
         self._handle([])
 
+    async def flush(self, seconds: float | None = None) -> bool:
+        """Waits until all that is in flight is answered or given up; False if `seconds` were too few."""
+        if not self._outcomes:
+            return True
+        _, waiting = await asyncio.wait(self._outcomes.values(), timeout=seconds)
+        return not waiting
+
     async def history(self, before_seq: int | None = None, limit: int = 50) -> list[Frame]:
         """Earlier messages, ascending: those directly below `before_seq`, or the newest.
 
@@ -245,14 +258,17 @@ class ChatClient:
 
     # -- connections ---------------------------------------------------------------------------------
 
-    async def _run(self) -> Ended:
+    async def _run(self, keep_trying: bool) -> Ended:
         await self._renew_token()
         while True:
             code, reason = await self._converse()
             if self.session.state is State.CLOSED:
                 return Ended(code, reason)  # close() has reported it
             await self._renew_token()
-            events = self.session.disconnected(code, reason, self._now(), random.random())
+            if keep_trying or self._welcomed.is_set():
+                events = self.session.disconnected(code, reason, self._now(), random.random())
+            else:
+                events = self.session.end(code, reason)
             self._hurry.clear()
             self._handle(events)
             match events[-1]:
@@ -276,7 +292,7 @@ class ChatClient:
 
     async def _converse(self) -> tuple[int, str]:
         """One connection from its handshake to its end: how it was closed."""
-        url = self.session.start_connection(self._url, self._now())
+        url = self.session.start_connection(self.url, self._now())
         self._handle([])
         try:
             async with connect(
@@ -286,14 +302,14 @@ class ChatClient:
                 ping_interval=None,  # the protocol has a heartbeat of its own
                 close_timeout=_CLOSE_TIMEOUT,
                 max_size=_MAX_FRAME_BYTES,
-                proxy=None if is_loopback(self._url) else True,
+                proxy=None if is_loopback(self.url) else True,
             ) as socket:
                 return await self._exchange(socket)
         except InvalidStatus as refusal:
             status = refusal.response.status_code
             return close_code_of_refusal(status), f"the server answered with HTTP status {status}"
         except (OSError, WebSocketException) as error:
-            return ABNORMAL_CLOSURE, str(error) or type(error).__name__
+            return ABNORMAL_CLOSURE, _told(error)
 
     async def _exchange(self, socket: ClientConnection) -> tuple[int, str]:
         self._socket, self._to_write = socket, asyncio.Queue()
@@ -419,6 +435,12 @@ class ChatClient:
 
     def _rest_headers(self) -> dict[str, str]:
         return {"X-API-Key": self._api_key} if self._api_key else self.session.headers()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _new_id() -> str:

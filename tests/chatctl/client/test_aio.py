@@ -243,6 +243,17 @@ async def test_after_the_last_attempt_it_gives_up() -> None:
 
 
 @asynchronous
+async def test_the_first_attempt_can_be_the_only_one() -> None:
+    async with scripted_server(close_with(1013)) as server:
+        client = client_of(server)
+        with pytest.raises(SessionEnded, match="1013"):
+            await client.connect(keep_trying=False)
+
+        assert len(server.visits) == 1
+        assert client.ended == Ended(1013, "because")
+
+
+@asynchronous
 async def test_a_full_server_is_tried_again() -> None:
     async with scripted_server(idle) as server:
         server.refusals = [503]
