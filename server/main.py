@@ -148,6 +148,7 @@ def _gateway_config(settings: Settings) -> GatewayConfig:
         max_text_length=settings.limits.max_text_length,
         rate_limit=RateLimit(messages=limit.messages, window=limit.window) if limit.enabled else None,
         auto_create=settings.conversations.auto_create,
+        store_timeout=settings.store.timeout,
         recovery_max_messages=settings.recovery.max_messages,
     )
 

@@ -103,7 +103,7 @@ class Status:
                 "duration_seconds": metrics.duration_summary(),
             },
             "messages": {
-                "received": metrics.received + sum(c.info.received for c in connections),
+                "received": manager.received,
                 "sent": metrics.sent + sum(c.info.sent for c in connections),
                 "acked": metrics.acked,
                 "nacked": dict(metrics.nacked),

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from server.protocol import CloseCode, is_identifier
 
-_MAX_SEQ_DIGITS: Final = 18  # more than any log holds, and within 64 bits
+_SEQ_DIGITS: Final = 18  # more than any log holds, and within 64 bits
 
 
 class Refusal(NamedTuple):
@@ -49,14 +49,20 @@ def read_join_request(user_id: str, query: Mapping[str, str], ip: str) -> JoinRe
         query["conversation_id"],
         query.get("client_id"),
         query.get("session_id"),
-        None if last_seq is None else int(last_seq),
+        None if last_seq is None else _seq(last_seq),
         query.get("epoch"),
         ip,
     )
 
 
 def _is_seq(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _MAX_SEQ_DIGITS
+    return text.isascii() and text.isdigit()
+
+
+def _seq(digits: str) -> int:
+    """A number that no log reaches stays one."""
+    significant = digits.lstrip("0")
+    return int(significant or "0") if len(significant) <= _SEQ_DIGITS else 10**_SEQ_DIGITS
 
 
 def _bad(name: str) -> Refusal:

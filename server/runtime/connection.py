@@ -1,9 +1,12 @@
 """One device's live connection: what is offered to it, and what it says."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
 
 from server.core.model import Outcome
 from server.core.outbox import Outbox
@@ -14,11 +17,16 @@ if TYPE_CHECKING:
     from server.runtime.delivery import Save
     from server.runtime.room import Room
 
+log = structlog.get_logger()
+
 # Messages of one connection that may wait for their answer; beyond, it is read no further and TCP
 # slows the sender. Twice what one commit takes at full load.
 MAX_UNANSWERED: Final = 256
 # What a connection said before it was closed with one of these is still processed.
 _READS_ON: Final = frozenset({CloseCode.REPLACED, CloseCode.GOING_AWAY})
+_FAULT: Final = "a fault of the server"
+# Writes between which nobody else has a turn: a system call each, so a few milliseconds in all.
+_WRITES_PER_TURN: Final = 500
 
 
 class Listener(Protocol):
@@ -63,7 +71,7 @@ class ConnectionInfo:
 class Flusher:
     """Writes what was offered during one turn of the event loop: one write per device.
 
-    Owned by the ConnectionManager.
+    Owned by the ConnectionManager. While devices are marked, a flush is scheduled.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,8 +86,14 @@ class Flusher:
 
     def flush(self) -> None:
         marked, self._marked = self._marked, []
+        if len(marked) > _WRITES_PER_TURN:
+            marked, self._marked = marked[:_WRITES_PER_TURN], marked[_WRITES_PER_TURN:]
+            self._loop.call_soon(self.flush)
         for connection in marked:
-            connection.flush()
+            try:
+                connection.flush()
+            except Exception:
+                connection.fail()
 
 
 class Connection:
@@ -99,6 +113,7 @@ class Connection:
         "_turn",
         "_writable",
         "close_code",
+        "devices_told",
         "info",
         "invalid_frames",
         "room",
@@ -120,6 +135,7 @@ class Connection:
         self.room = room
         self.socket = socket
         self.close_code: int | None = None  # set once it is closing or closed
+        self.devices_told = 0  # how many the device knows to be connected to its conversation
         self.invalid_frames = 0  # in a row
         self.unanswered = 0  # messages being saved
         self._held_acks: list[tuple[int, bytes]] | None = None  # seq and frame, while it is replayed to
@@ -148,6 +164,7 @@ class Connection:
             self.offer(frame)
         else:
             self._held_acks.append((seq, frame))
+            self.begin_answer()  # it is still owed, so that a device which only sends is slowed down
 
     def begin_replay(self) -> None:
         """Broadcasts will come by `write_replay` until `release_acks` and the manager's `go_live`."""
@@ -165,6 +182,7 @@ class Connection:
         held, self._held_acks = self._held_acks or [], []
         for seq, frame in held:
             if seq <= position:
+                self.end_answer()
                 self.offer(frame)
             else:
                 self._held_acks.append((seq, frame))
@@ -184,10 +202,19 @@ class Connection:
             return
         if code != CloseCode.SLOW_CONSUMER:
             waiting = self._outbox.take() if self._outbox else b""
-            self.info.sent += len(self._turn)
-            self.socket.write(waiting + b"".join(self._turn))
+            last = self._turn + [frame for _, frame in self._held_acks or ()]
+            self.info.sent += len(last)
+            self.socket.write(waiting + b"".join(last))
         self._leave(code, reason)
         self.socket.close(code, reason)
+
+    def fail(self) -> None:
+        """Ends this connection and no other, while an exception of its own is being handled."""
+        log.exception("a connection failed", **self.info.context())
+        if self.close_code is None:
+            self._leave(CloseCode.INTERNAL_ERROR, _FAULT)
+            with contextlib.suppress(Exception):
+                self.socket.close(CloseCode.INTERNAL_ERROR, _FAULT)
 
     def flush(self) -> None:
         """Writes what this turn of the loop brought; a device that does not read keeps it in its outbox."""
@@ -197,6 +224,11 @@ class Connection:
             self.socket.write(frames[0] if len(frames) == 1 else b"".join(frames))
         elif frames and self.close_code is None:
             self._hold(frames)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is us who do not read: its silence says nothing."""
+        return self._is_paused
 
     @property
     def queued(self) -> int:
@@ -217,16 +249,19 @@ class Connection:
             self.socket.resume_reading()
 
     def settled(self, save: "Save", outcome: Outcome, delivered_to: int, is_resend: bool) -> None:
-        self.end_answer()
-        self._listener.settled(self, save, outcome, is_resend)
+        try:
+            self.end_answer()
+            self._listener.settled(self, save, outcome, is_resend)
+        except Exception:
+            self.fail()
 
     def on_text(self, payload: bytes) -> None:
         if self.close_code is None or self.close_code in _READS_ON:
-            self._listener.receive(self, payload)
+            self._hear(payload)
 
     def on_binary(self, payload: bytes) -> None:
         if self.close_code is None:
-            self._listener.receive(self, None)
+            self._hear(None)
 
     def on_writable(self) -> None:
         if self._outbox is not None:
@@ -238,6 +273,12 @@ class Connection:
         if self.close_code is None:
             self._leave(code, "")
 
+    def _hear(self, payload: bytes | None) -> None:
+        try:
+            self._listener.receive(self, payload)
+        except Exception:
+            self.fail()
+
     def _hold(self, frames: list[bytes]) -> None:
         if self._outbox is None:
             self._outbox = Outbox()
@@ -247,7 +288,7 @@ class Connection:
     def _leave(self, code: int, reason: str) -> None:
         self.close_code = code
         self._turn = []
-        self._outbox = None
+        self._outbox = self._held_acks = None
         self._on_left(self, code, reason)
         self._wake()
 

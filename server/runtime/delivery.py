@@ -1,5 +1,6 @@
 """The middle of a message's path: save in groups, broadcast in seq order, then answer."""
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,7 +17,7 @@ from server.core.model import (
     Outcome,
 )
 from server.ports import MessageStore
-from server.protocol import MessageType
+from server.protocol import CloseCode, MessageType
 from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
@@ -44,13 +45,14 @@ class Save(Draft):
 
 
 class Delivery:
-    """Owns the commit queue and what is being saved in each room."""
+    """Owns the commit queue and what is being saved in each room. `timeout`: `store.timeout`, seconds."""
 
     def __init__(self, store: MessageStore, manager: ConnectionManager, trail: Trail, timeout: float) -> None:
         self._manager = manager
         self._trail = trail
         self._metrics = manager.metrics
-        self._timeout = timeout
+        self.timeout = timeout
+        self._is_traced = log.is_enabled_for(logging.DEBUG)
         self._queue: GroupCommit[Save, Outcome] = GroupCommit(store.save, self, timeout)
 
     @property
@@ -75,8 +77,11 @@ class Delivery:
         self._manager.hold_stamp()
         now = time.monotonic()
         for save, outcome in zip(items, results, strict=True):
-            delivered_to = self._broadcast(save, outcome) if type(outcome) is int else 0
-            self._answer(save, outcome, now, delivered_to)
+            try:
+                delivered_to = self._broadcast(save, outcome) if type(outcome) is int else 0
+                self._answer(save, outcome, now, delivered_to)
+            except Exception:
+                self._fail(save)
         self._manager.flush()
         self._trail.committed(items, results)
 
@@ -87,7 +92,7 @@ class Delivery:
 
     def overdue(self, items: list[Save]) -> None:
         """Whoever asked too long ago hears that the outcome is open; the save itself goes on."""
-        limit = time.monotonic() - self._timeout
+        limit = time.monotonic() - self.timeout
         for save in items:
             for asker, _ in [entry for entry in save.askers if entry[1] <= limit]:
                 asker.settled(save, OUTCOME_UNKNOWN, 0, False)
@@ -113,7 +118,29 @@ class Delivery:
             frame = text_frame(frames.saved_message(room.conversation_id, seq, save, stamp))
             for device in devices:
                 device.offer(frame)
+        if self._is_traced:
+            log.debug(
+                "saved",
+                message_id=save.message_id,
+                conversation_id=room.conversation_id,
+                seq=seq,
+                delivered_to=len(devices),
+            )
         return len(room.connections)
+
+    def _fail(self, save: Save) -> None:
+        """A fault of ours in one message: its devices come back and read it from the store."""
+        room = save.room
+        log.exception(
+            "a message could not be delivered",
+            user_id=save.sender,
+            conversation_id=room.conversation_id,
+            message_id=save.message_id,
+        )
+        if room.saving is not None:
+            room.saving.pop(save.message_id, None)
+        for device in room.connections:
+            device.close(CloseCode.INTERNAL_ERROR, "a fault of the server")
 
     def _answer(self, save: Save, outcome: Outcome, now: float, delivered_to: int = 0) -> None:
         room = save.room

@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
+
 from server.core.joining import JoinRequest, Refusal
 from server.core.model import Conversation
 from server.core.recovery import Replay, plan_replay
@@ -18,6 +20,8 @@ from server.runtime.replay import Replayer
 from server.runtime.room import Room
 from server.runtime.sessions import Session
 
+log = structlog.get_logger()
+
 ACK_TIMEOUT: Final = 10.0  # seconds a client waits for an answer before it sends again: the welcome tells
 
 
@@ -30,6 +34,7 @@ class GatewayConfig:
     max_text_length: int
     rate_limit: RateLimit | None
     auto_create: bool
+    store_timeout: float
     recovery_max_messages: int
 
 
@@ -48,7 +53,7 @@ class Gateway:
     ) -> None:
         self._manager = manager
         self._conversations = conversations
-        self._replayer = Replayer(manager, store)
+        self._replayer = Replayer(manager, store, config.store_timeout)
         self._background = background
         self._listener = listener
         self._statuses = statuses
@@ -67,6 +72,15 @@ class Gateway:
             return self._let_in(request, socket, room, conversation)
         except (StoreUnavailable, TimeoutError):
             return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
+        except Exception:
+            log.exception(
+                "a device could not join",
+                user_id=request.user_id,
+                conversation_id=request.conversation_id,
+                client_id=request.client_id,
+                session_id=request.session_id,
+            )
+            return Refusal(CloseCode.INTERNAL_ERROR, "a fault of the server", "internal_error")
         finally:
             self._manager.release(room)
 

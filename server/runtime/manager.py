@@ -1,8 +1,11 @@
 """ConnectionManager: who is connected, to which conversation, and how frames reach them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
+
+import structlog
 
 from server.core import frames
 from server.core.clock import rfc3339
@@ -11,12 +14,15 @@ from server.core.joining import JoinRequest
 from server.core.model import Refused
 from server.core.outbox import Signal
 from server.ports import Socket
-from server.protocol import CloseCode, MessageType
+from server.protocol import CloseCode, ErrorCode, MessageType
 from server.runtime.connection import Connection, ConnectionInfo, Flusher, Listener
+from server.runtime.device_counts import DeviceCounts
 from server.runtime.ids import IdMaker
 from server.runtime.metrics import Metrics
 from server.runtime.room import Room
 from server.runtime.sessions import Session, Sessions
+
+log = structlog.get_logger()
 
 
 class ConnectionManager:
@@ -39,6 +45,8 @@ class ConnectionManager:
         self._rooms: dict[str, Room] = {}
         self._turn_stamp = ""
         self._on_left: list[Callable[[Connection], None]] = []
+        self._device_counts = DeviceCounts(ids, self.stamp)
+        self._is_traced = log.is_enabled_for(logging.DEBUG)
 
     # ---- membership -------------------------------------------------------------------------------
 
@@ -83,6 +91,7 @@ class ConnectionManager:
         self._count_closed(info, code, reason, now)
         for tell in self._on_left:
             tell(connection)
+        self._device_counts.changed(room)
         self.drop_if_unused(room)
 
     def when_left(self, tell: Callable[[Connection], None]) -> None:
@@ -129,6 +138,8 @@ class ConnectionManager:
         self.metrics.acked += 1
         if duplicate:
             self.metrics.duplicates += 1
+        if self._is_traced:
+            log.debug("acked", message_id=message_id, seq=seq, connection_id=connection.info.connection_id)
         stamp = self._turn_stamp or self.stamp()
         frame = text_frame(frames.ack(connection.info.conversation_id, message_id, seq, duplicate, stamp))
         if seq is None:
@@ -139,6 +150,9 @@ class ConnectionManager:
     def send_nack(self, connection: Connection, message_id: str, why: Refused) -> None:
         """Not done, and this is why."""
         self.metrics.nacked[why.code] += 1
+        if self._is_traced:
+            info = connection.info
+            log.debug("nacked", message_id=message_id, code=why.code, connection_id=info.connection_id)
         self._refuse(connection, message_id, why)
 
     def send_error(self, connection: Connection, why: Refused) -> None:
@@ -202,6 +216,11 @@ class ConnectionManager:
         return self._users.get(user_id, ())
 
     @property
+    def received(self) -> int:
+        """Frames that clients sent, since the start."""
+        return self.metrics.received + sum(c.info.received for c in self._connections.values())
+
+    @property
     def current(self) -> int:
         return len(self._connections)
 
@@ -220,12 +239,16 @@ class ConnectionManager:
         info, metrics = connection.info, self.metrics
         self._connections[info.connection_id] = connection
         connection.room.connections += (connection,)
+        connection.devices_told = len(connection.room.connections)  # by its welcome
+        self._device_counts.changed(connection.room)
         self._users[info.user_id] = (*self._users.get(info.user_id, ()), connection)
         metrics.connections_total += 1
         metrics.connections_peak = max(metrics.connections_peak, len(self._connections))
         if info.reconnects:
             metrics.reconnections += 1
-        metrics.record_event("reconnect" if info.reconnects else "connect", **info.context())
+        event = "reconnect" if info.reconnects else "connect"
+        metrics.record_event(event, **info.context())
+        log.debug(event, **info.context())
 
     def _count_closed(self, info: ConnectionInfo, code: int, reason: str, now: float) -> None:
         self.metrics.closed[str(code)] += 1
@@ -234,6 +257,9 @@ class ConnectionManager:
         self.metrics.received += info.received
         event = "replace" if code == CloseCode.REPLACED else "disconnect"
         self.metrics.record_event(event, code=code, reason=reason, **info.context())
+        if code == CloseCode.INTERNAL_ERROR:
+            self.metrics.record_error(ErrorCode.INTERNAL_ERROR, reason, **info.context())
+        log.debug(event, code=code, reason=reason, **info.context())
 
     def drop_if_unused(self, room: Room) -> None:
         if room.is_unused:

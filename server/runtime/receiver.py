@@ -1,6 +1,8 @@
 """What happens to a frame that a device sent."""
 
+import asyncio
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -10,7 +12,14 @@ import structlog
 
 from server.core.clock import accepted_client_stamp
 from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame
-from server.core.model import MESSAGE_ID_CONFLICT, Duplicate, Outcome, Refused, settle_resend
+from server.core.model import (
+    MESSAGE_ID_CONFLICT,
+    OUTCOME_UNKNOWN,
+    Duplicate,
+    Outcome,
+    Refused,
+    settle_resend,
+)
 from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ClientFrame, CloseCode, ErrorCode, MessageType
@@ -49,6 +58,7 @@ class Receiver:
         self._max_text_length = max_text_length
         self._max_invalid_frames = max_invalid_frames
         self.is_draining = False  # set at the shutdown: from then on new messages are refused
+        self._is_traced = log.is_enabled_for(logging.DEBUG)
         self._handlers: dict[str, Callable[[Connection, ClientFrame], None]] = {
             MessageType.PING: self._ping,
             MessageType.PONG: self._pong,
@@ -65,6 +75,8 @@ class Receiver:
             return
         assert type(frame) is ClientFrame
         connection.invalid_frames = 0
+        if self._is_traced:
+            log.debug("received", type=frame.type, message_id=frame.message_id, **info.context())
         try:
             if frame.type == MessageType.CHAT_MESSAGE:
                 self._chat(connection, frame, now)
@@ -97,15 +109,10 @@ class Receiver:
             self._join(save, connection, frame.data, now)
             return
         save = self._draft(connection, message_id, frame, now)
-        limiter = self._limiter
-        wait = None if limiter is None else limiter.check(connection.info.user_id, now)
-        if wait is not None:
-            connection.begin_answer()
-            self._background.run(self._judge_resend(connection, save, wait), "judge-resend")
-        elif self.is_draining:
-            self._manager.send_nack(connection, message_id, _SHUTTING_DOWN)
+        connection.begin_answer()
+        if (why := self._why_not_now(connection, now)) is not None:
+            self._background.run(self._judge_resend(connection, save, why), "judge-resend")
         else:
-            connection.begin_answer()
             self._delivery.submit(save)
 
     def _draft(self, connection: Connection, message_id: str, frame: ClientFrame, now: float) -> Save:
@@ -132,15 +139,30 @@ class Receiver:
         connection.begin_answer()
         save.askers.append((connection, now))
 
-    async def _judge_resend(self, connection: Connection, save: Save, wait: float) -> None:
-        """Over the rate: a message that had been saved before is answered as such all the same."""
-        retry_after = math.ceil(wait * 1000) / 1000  # rounded down it would be too early
-        outcome: Outcome = Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", retry_after)
+    def _why_not_now(self, connection: Connection, now: float) -> Refused | None:
+        if self.is_draining:
+            return _SHUTTING_DOWN
+        if self._limiter is None or (wait := self._limiter.check(connection.info.user_id, now)) is None:
+            return None
+        retry_after = math.ceil(wait * 1000) / 1000  # never a moment too early
+        return Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", retry_after)
+
+    async def _judge_resend(self, connection: Connection, save: Save, why: Refused) -> None:
+        """No new message is taken now; one that had been saved before is answered as such all the same.
+
+        Where the store does not tell, a plain NACK could deny what is saved.
+        """
+        outcome: Outcome = why
         try:
-            if stored := await self._store.find_message(save.conversation_key, save.message_id):
+            async with asyncio.timeout(self._delivery.timeout):
+                stored = await self._store.find_message(save.conversation_key, save.message_id)
+            if stored is not None:
                 outcome = settle_resend(save, stored)
-        except StoreUnavailable:
-            pass  # over the rate it stays
+        except (StoreUnavailable, TimeoutError):
+            outcome = OUTCOME_UNKNOWN
+        except Exception:
+            log.exception("a resend could not be judged", **connection.info.context())
+            outcome = _INTERNAL_ERROR
         connection.settled(save, outcome, 0, is_resend=True)
 
     # ---- signals ------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """Bringing a device up to date from the store, at its own pace, until it can go live."""
 
+import asyncio
 from typing import Final
-
-import structlog
 
 from server.core import frames
 from server.core.clock import rfc3339
@@ -13,21 +12,22 @@ from server.protocol import CloseCode
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
 
-log = structlog.get_logger()
-
 _PAGE: Final = 100
 
 
 class Replayer:
     """The truth is the store: pages are read after the device's position until that is the room's newest.
 
+    `timeout`: seconds that the store may take for a page.
+
     What is saved meanwhile is not offered to the device but raises the room's newest, so the next
     page has it. The last page and going live happen without an await in between.
     """
 
-    def __init__(self, manager: ConnectionManager, store: MessageStore) -> None:
+    def __init__(self, manager: ConnectionManager, store: MessageStore, timeout: float) -> None:
         self._manager = manager
         self._store = store
+        self._timeout = timeout
 
     async def replay(self, connection: Connection, after: int) -> None:
         """Sends everything above seq `after`; the connection is live at the end, or closed."""
@@ -36,8 +36,7 @@ class Replayer:
         except (StoreUnavailable, TimeoutError):
             connection.close(CloseCode.TRY_AGAIN_LATER, "the history could not be read")
         except Exception:
-            log.exception("a replay failed", **connection.info.context())
-            connection.close(CloseCode.INTERNAL_ERROR, "the history could not be sent")
+            connection.fail()
 
     async def _catch_up(self, connection: Connection, position: int) -> None:
         room = connection.room
@@ -46,14 +45,18 @@ class Replayer:
             if position >= room.last_seq:
                 self._manager.go_live(connection)
                 return
-            rows = await self._store.history(room.key, position, _PAGE)
-            # What is committed and not yet broadcast comes to the device live.
-            page = [message for message in rows if message.seq <= room.last_seq]
-            if not page:
-                raise StoreUnavailable("the history ends early")
+            # Not beyond the newest: what is committed but still to be broadcast would come twice.
+            page = await self._page(room.key, position, min(_PAGE, room.last_seq - position))
+            await connection.writable()
             connection.write_replay([self._frame(room.conversation_id, message) for message in page])
             position = page[-1].seq
-            await connection.writable()
+
+    async def _page(self, key: int, position: int, size: int) -> list[StoredMessage]:
+        async with asyncio.timeout(self._timeout):
+            page = await self._store.history(key, position, size)
+        if not page:
+            raise StoreUnavailable("the history ends early")
+        return page
 
     @staticmethod
     def _frame(conversation_id: str, message: StoredMessage) -> bytes:

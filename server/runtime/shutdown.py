@@ -3,7 +3,11 @@
 import asyncio
 import itertools
 import random
+import time
+from collections.abc import Iterator
 from typing import Final
+
+import structlog
 
 from server.protocol import CloseCode
 from server.runtime.connection import Connection
@@ -12,10 +16,13 @@ from server.runtime.gateway import Gateway
 from server.runtime.manager import ConnectionManager
 from server.runtime.receiver import Receiver
 
-_ARRIVAL_SECONDS: Final = 0.1  # for what lies in socket buffers to be read
-_CLOSES_PER_STEP: Final = 200
+log = structlog.get_logger()
+
+_STEP: Final = 200  # connections told or closed before others get their turn: a few milliseconds
 _STEP_SECONDS: Final = 0.01
 _EMPTYING_STEP: Final = 0.1  # seconds
+_QUIET_SECONDS: Final = 0.1  # without a frame: what lay in socket buffers has been read
+_HEARING_SECONDS: Final = 1.0  # at most, for those who go on sending
 # Devices come back over a time in which a server accepts them all with ease.
 _RETURNS_PER_SECOND: Final = 500
 _SOONEST_RETURN: Final = 0.5  # seconds
@@ -48,35 +55,63 @@ class Shutdown:
         while (connections := list(itertools.islice(self._manager.connections(), size))) and (
             pace == self._emptying
         ):
-            self._announce(connections)
+            self._tell(connections, len(connections) / _RETURNS_PER_SECOND)
             self._close(connections)
             await asyncio.sleep(size / per_second)
 
     async def drain(self) -> None:
         """Everything that had arrived is answered and every connection is closing when it returns.
 
-        Takes `store.timeout` at the most, when the database does not answer.
+        Takes little more than `store.timeout` when the database does not answer: by then every
+        message was told that it is not saved, or that its outcome is open.
         """
+        log.info("shutting down", connections=self._manager.current, pending=self._delivery.pending)
         self.begin_draining()
-        self._announce(list(self._manager.connections()))
-        await asyncio.sleep(_ARRIVAL_SECONDS)
+        await self._announce()
+        await self._hear_out()
         self._receiver.is_draining = True
-        await self._delivery.drained()
+        await self._settle()
+        await self._hear_out()  # those who were slowed down while their messages waited
         await self._close_all()
+        log.info("shut down", connections=self._manager.current, pending=self._delivery.pending)
 
-    def _announce(self, connections: list[Connection]) -> None:
-        spread = len(connections) / _RETURNS_PER_SECOND
-        for connection in connections:
-            reconnect_after = round(_SOONEST_RETURN + random.uniform(0, 1 + spread), 3)
-            self._manager.send_system(connection, {"event": "shutdown", "reconnect_after": reconnect_after})
-
-    async def _close_all(self) -> None:
-        connections = list(self._manager.connections())
-        for start in range(0, len(connections), _CLOSES_PER_STEP):
-            self._close(connections[start : start + _CLOSES_PER_STEP])
+    async def _announce(self) -> None:
+        spread = self._manager.current / _RETURNS_PER_SECOND
+        for step in self._steps():
+            self._tell(step, spread)
             await asyncio.sleep(_STEP_SECONDS)
+
+    def _tell(self, connections: list[Connection], spread: float) -> None:
+        for connection in connections:
+            after = round(_SOONEST_RETURN + random.uniform(0, 1 + spread), 3)
+            self._manager.send_system(connection, {"event": "shutdown", "reconnect_after": after})
 
     @staticmethod
     def _close(connections: list[Connection]) -> None:
         for connection in connections:
             connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+
+    async def _hear_out(self) -> None:
+        """Reads on until nobody has said anything for a moment."""
+        end = time.monotonic() + _HEARING_SECONDS
+        heard = -1
+        while heard != self._manager.received and time.monotonic() < end:
+            heard = self._manager.received
+            await asyncio.sleep(_QUIET_SECONDS)
+
+    async def _settle(self) -> None:
+        try:
+            async with asyncio.timeout(self._delivery.timeout + _QUIET_SECONDS):
+                await self._delivery.drained()
+        except TimeoutError:
+            log.warning("the database did not settle everything", pending=self._delivery.pending)
+
+    async def _close_all(self) -> None:
+        for step in self._steps():
+            self._close(step)
+            await asyncio.sleep(_STEP_SECONDS)
+
+    def _steps(self) -> Iterator[list[Connection]]:
+        connections = list(self._manager.connections())
+        for start in range(0, len(connections), _STEP):
+            yield connections[start : start + _STEP]

@@ -25,16 +25,23 @@ class Sweeper:
         self._limiter = limiter
         self._interval = interval
         self._timeout = timeout
+        self._awake_since = time.monotonic()  # the loop has had its turns in time since then
 
     async def beat(self) -> None:
-        """Sends PINGs and closes connections without a sign of life, until cancelled."""
+        """Sends PINGs and closes connections without a sign of life, until cancelled.
+
+        When the process had been stopped or the machine asleep, what devices said meanwhile still lies in
+        their sockets: everybody gets the whole timeout again.
+        """
         pause = min(1.0, self._interval / 4, self._timeout / 4)
         while True:
+            asked = time.monotonic() + pause
             await asyncio.sleep(pause)
+            if time.monotonic() - asked > pause:
+                self._awake_since = time.monotonic()
             connections = list(self._manager.connections())
             for start in range(0, len(connections), _SLICE):
-                for connection in connections[start : start + _SLICE]:
-                    self._check(connection, time.monotonic())
+                self._check_all(connections[start : start + _SLICE])
                 await asyncio.sleep(0)
 
     async def keep_time(self) -> None:
@@ -61,9 +68,19 @@ class Sweeper:
             await asyncio.sleep(_LAG_SECONDS)
             self._metrics.loop_lag.record(max(0.0, time.perf_counter() - asked))
 
+    def _check_all(self, connections: list[Connection]) -> None:
+        for connection in connections:
+            try:
+                self._check(connection, time.monotonic())
+            except Exception:
+                connection.fail()
+
     def _check(self, connection: Connection, now: float) -> None:
+        """Only time in which we would have heard the device counts as its silence."""
         info = connection.info
-        if now - info.last_heartbeat >= self._timeout:
+        if connection.is_held_up:
+            info.last_heartbeat = now
+        if now - max(info.last_heartbeat, self._awake_since) >= self._timeout:
             connection.close(CloseCode.HEARTBEAT_TIMEOUT, f"no sign of life for {self._timeout:g} s")
         elif now - info.last_ping >= self._interval:
             info.last_ping = now

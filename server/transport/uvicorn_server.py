@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -18,6 +19,7 @@ from server.transport.websocket_protocol import WebSocketProtocol
 
 _BACKLOG: Final = 2048
 _POLL_SECONDS: Final = 0.05
+_FORCED: Final = 130  # exit code of a program that Ctrl-C ended
 _RESERVE_SECONDS: Final = 0.3  # of the grace, for the store to close
 
 
@@ -42,6 +44,8 @@ def server_config(app: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn
 
 class Server(uvicorn.Server):
     """SIGTERM and Ctrl-C end it with exit code 0 once `drain` is done; a second one ends it at once.
+
+    Whatever is committed is safe then, as it is when the process is killed.
 
     `grace`: seconds from the signal to the end. `on_started` gets the address that is listened on;
     `serve` raises OSError where it cannot be.
@@ -68,17 +72,15 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuses new connections, drains the application, then waits for the open ones to end."""
         end = time.monotonic() + self._grace
+        # Even if the database hangs, which neither a timeout nor a cancellation can interrupt.
+        asyncio.get_running_loop().call_later(self._grace, os._exit, 0)
         for server in self.servers:
             server.close()
         drain = asyncio.ensure_future(self._drain())
-        while not drain.done() and not self.force_exit and time.monotonic() < end:
+        while not drain.done() and time.monotonic() < end - _RESERVE_SECONDS:
             await asyncio.wait({drain}, timeout=_POLL_SECONDS)
         drain.cancel()
-        while (
-            self.server_state.connections
-            and not self.force_exit
-            and time.monotonic() < end - _RESERVE_SECONDS
-        ):
+        while self.server_state.connections and time.monotonic() < end - _RESERVE_SECONDS:
             for connection in list(self.server_state.connections):
                 connection.shutdown()  # HTTP connections that are idle, or are by now
             await asyncio.sleep(_POLL_SECONDS)
@@ -100,7 +102,8 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _end(self) -> None:
-        self.force_exit = self.should_exit
+        if self.should_exit:
+            os._exit(_FORCED)
         self.should_exit = True
 
 

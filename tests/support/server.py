@@ -70,6 +70,10 @@ class RunningServer:
     def terminate(self, number: int = signal.SIGTERM) -> int:
         """Asks it to end; its exit code."""
         self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until it has ended; its exit code."""
         code = self.process.wait(20)
         self._close_pipes()
         return code

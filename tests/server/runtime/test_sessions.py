@@ -1,0 +1,188 @@
+"""Protocol, section 1: devices come, are replaced, come back and go."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from server.protocol import CloseCode
+from server.store.memory import MemoryStore
+from tests.support.asynchronous import asynchronous
+from tests.support.stage import FakeSocket, Stage, turns
+
+
+@asynchronous
+async def test_the_welcome_comes_first_and_tells_what_a_client_needs() -> None:
+    stage = Stage(MemoryStore())
+    device = await stage.join("phone")
+    assert set(device.welcome) == {
+        "event",
+        "protocol",
+        "user_id",
+        "client_id",
+        "session_id",
+        "connection_id",
+        "last_seq",
+        "epoch",
+        "resumed",
+        "recovered",
+        "gap",
+        "heartbeat_interval",
+        "heartbeat_timeout",
+        "ack_timeout",
+        "max_text_length",
+        "rate_limit",
+        "ai",
+        "devices",
+    }
+    assert (device.welcome["event"], device.welcome["protocol"], device.welcome["last_seq"]) == (
+        "connected",
+        1,
+        0,
+    )
+    assert (device.welcome["resumed"], device.welcome["recovered"], device.welcome["gap"]) == (False, 0, None)
+
+
+@asynchronous
+async def test_ten_connects_of_one_device_at_once_leave_one_live() -> None:
+    stage = Stage(MemoryStore())
+    sockets = [FakeSocket() for _ in range(10)]
+    await asyncio.gather(*(stage.ask_to_join(socket, "phone") for socket in sockets))
+    await turns(2)
+    assert [socket.closed and socket.closed[0] for socket in sockets].count(None) == 1
+    assert [s.closed[0] for s in sockets if s.closed] == [CloseCode.REPLACED] * 9
+    assert stage.manager.current == 1
+    (live,) = stage.manager.connections()
+    assert live.room.connections == live.room.live == (live,)
+
+
+@asynchronous
+async def test_the_old_connection_is_closed_before_the_new_one_is_welcomed() -> None:
+    stage = Stage(MemoryStore())
+    first = await stage.join("phone")
+    closed_when_welcomed: list[Any] = []
+
+    class WatchingSocket(FakeSocket):
+        def write(self, frames: bytes) -> None:
+            closed_when_welcomed.append(first.socket.closed)
+            super().write(frames)
+
+    await stage.ask_to_join(WatchingSocket(), "phone")
+    await turns(2)
+    assert closed_when_welcomed == [(CloseCode.REPLACED, "this device connected again")]
+
+
+@asynchronous
+async def test_what_a_replaced_connection_had_sent_is_still_processed() -> None:
+    stage = Stage(MemoryStore())
+    old, tablet = await stage.join("phone"), await stage.join("tablet")
+    old.say("before")
+    new = await stage.join("phone")
+    old.say("in-the-socket-buffer")
+    await stage.settle()
+    assert [f["message_id"] for f in tablet.socket.frames if f["type"] == "CHAT_MESSAGE"] == [
+        "before",
+        "in-the-socket-buffer",
+    ]
+    assert new.seen == [1, 2]
+    assert new.answers == []
+
+
+@asynchronous
+async def test_a_device_that_brings_its_session_id_resumes_and_keeps_it() -> None:
+    stage = Stage(MemoryStore())
+    first = await stage.join("phone")
+    second = await stage.join("phone", session_id=first.welcome["session_id"])
+    second.connection.on_closed(1006)
+    third = await stage.join("phone", session_id=first.welcome["session_id"])
+    assert [d.welcome["resumed"] for d in (first, second, third)] == [False, True, True]
+    assert len({d.welcome["session_id"] for d in (first, second, third)}) == 1
+    assert [d.connection.info.reconnects for d in (first, second, third)] == [0, 1, 2]
+    assert stage.manager.metrics.reconnections == 2
+
+
+@asynchronous
+async def test_a_known_device_without_its_session_id_is_a_reconnection_but_not_resumed() -> None:
+    stage = Stage(MemoryStore())
+    first = await stage.join("phone")
+    first.connection.on_closed(1006)
+    second = await stage.join("phone")
+    assert second.welcome["resumed"] is False
+    assert second.welcome["session_id"] != first.welcome["session_id"]
+    assert stage.manager.metrics.reconnections == 1
+
+
+@asynchronous
+async def test_a_session_id_of_another_device_is_ignored() -> None:
+    stage = Stage(MemoryStore())
+    phone = await stage.join("phone")
+    tablet = await stage.join("tablet", session_id=phone.welcome["session_id"])
+    assert tablet.welcome["resumed"] is False
+    assert tablet.welcome["session_id"] != phone.welcome["session_id"]
+    assert phone.socket.closed is None
+
+
+@asynchronous
+async def test_after_the_session_ttl_a_device_is_new() -> None:
+    stage = Stage(MemoryStore(), session_ttl=0.0)
+    first = await stage.join("phone")
+    first.connection.on_closed(1006)
+    second = await stage.join("phone", session_id=first.welcome["session_id"])
+    assert (second.welcome["resumed"], stage.manager.metrics.reconnections) == (False, 0)
+
+
+@asynchronous
+async def test_the_same_device_in_another_conversation_replaces_nothing() -> None:
+    stage = Stage(MemoryStore())
+    here = await stage.join("phone", conversation="one")
+    there = await stage.join("phone", conversation="two", session_id=here.welcome["session_id"])
+    assert here.socket.closed is None
+    assert there.welcome["resumed"] is False
+
+
+@asynchronous
+async def test_the_other_devices_hear_how_many_there_are_when_the_number_changes() -> None:
+    stage = Stage(MemoryStore())
+    phone = await stage.join("phone")
+    tablet = await stage.join("tablet")
+    await turns(3)
+    laptop = await stage.join("laptop")
+    await turns(3)
+    laptop.connection.on_closed(1006)
+    await turns(3)
+    assert [d.welcome["devices"] for d in (phone, tablet, laptop)] == [1, 2, 3]
+    assert phone.device_counts == [2, 3, 2]
+    assert tablet.device_counts == [3, 2]
+    assert laptop.device_counts == []
+
+
+@asynchronous
+async def test_a_replaced_device_changes_no_number_and_tells_nobody() -> None:
+    stage = Stage(MemoryStore())
+    phone = await stage.join("phone")
+    await stage.join("tablet")
+    await turns(3)
+    again = await stage.join("tablet")
+    await turns(3)
+    assert phone.device_counts == [2]
+    assert (again.welcome["devices"], again.device_counts) == (2, [])
+
+
+@asynchronous
+async def test_devices_of_another_conversation_are_not_told() -> None:
+    stage = Stage(MemoryStore())
+    phone = await stage.join("phone", conversation="one")
+    await stage.join("tablet", conversation="two")
+    await turns(3)
+    assert phone.device_counts == []
+
+
+@asynchronous
+@pytest.mark.parametrize("code", [1000, 1001, 1006])
+async def test_a_device_that_left_gets_nothing_more(code: int) -> None:
+    stage = Stage(MemoryStore())
+    phone, tablet = await stage.join("phone"), await stage.join("tablet")
+    tablet.connection.on_closed(code)
+    phone.say("m1")
+    await stage.settle()
+    assert (phone.seen, tablet.seen) == ([1], [])

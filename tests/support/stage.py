@@ -1,0 +1,157 @@
+"""The runtime on a stage: its real objects over a store, with sockets that the test holds in its hands."""
+
+import asyncio
+import json
+from typing import Any
+
+from server.core.framing import payloads_of
+from server.core.joining import JoinRequest, Refusal
+from server.core.rate_limit import RateLimiter
+from server.ports import MessageStore, SocketUser
+from server.runtime.ai_status import AIStatuses
+from server.runtime.background import Background
+from server.runtime.connection import Connection
+from server.runtime.conversations import Conversations
+from server.runtime.delivery import Delivery
+from server.runtime.gateway import Gateway, GatewayConfig
+from server.runtime.ids import IdMaker
+from server.runtime.manager import ConnectionManager
+from server.runtime.metrics import Metrics
+from server.runtime.receiver import Receiver
+from server.runtime.sessions import Sessions
+from server.runtime.shutdown import Shutdown
+from server.runtime.trail import Trail
+from tests.support.device import CONVERSATION
+
+
+class FakeSocket:
+    """Implements Socket: keeps what is written. A test may make it unwritable, or raise at a write."""
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.writes = 0
+        self.closed: tuple[int, str] | None = None
+        self.is_writable = True
+        self.is_reading = True
+        self.fault: Exception | None = None
+
+    async def attach(self, user: SocketUser) -> None:
+        """The test calls the user itself."""
+
+    def write(self, frames: bytes) -> None:
+        if self.fault is not None:
+            raise self.fault
+        if self.closed is None:
+            self.writes += 1
+            self.frames += [json.loads(payload) for payload in payloads_of(frames)]
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+class StageDevice:
+    """A device that is connected, as its client sees it."""
+
+    def __init__(self, connection: Connection, socket: FakeSocket) -> None:
+        self.connection = connection
+        self.socket = socket
+
+    @property
+    def welcome(self) -> dict[str, Any]:
+        data: dict[str, Any] = self.socket.frames[0]["data"]
+        return data
+
+    @property
+    def seen(self) -> list[int]:
+        """The seqs of the messages that reached it, in their order."""
+        return [f["seq"] for f in self.socket.frames if f["type"] in ("CHAT_MESSAGE", "AI_RESPONSE")]
+
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        return [f for f in self.socket.frames if f["type"] in ("ACK", "NACK", "ERROR", "PONG")]
+
+    @property
+    def device_counts(self) -> list[int]:
+        return [f["data"]["devices"] for f in self.socket.frames if _event(f) == "devices"]
+
+    def send(self, frame: dict[str, Any]) -> None:
+        self.connection.on_text(json.dumps(frame).encode())
+
+    def say(self, message_id: str, text: str = "text") -> None:
+        self.send({"type": "CHAT_MESSAGE", "message_id": message_id, "data": text})
+
+
+class Stage:
+    """A node without a process: everything between the socket port and the store port."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        limiter: RateLimiter | None = None,
+        recovery_max_messages: int = 500,
+        send_queue: int = 256,
+        store_timeout: float = 5.0,
+        session_ttl: float = 300.0,
+    ) -> None:
+        ids = IdMaker()
+        self.store = store
+        self.background = Background()
+        self.sessions = Sessions(ids, session_ttl)
+        self.manager = ConnectionManager(Metrics(), ids, self.sessions, send_queue)
+        self.delivery = Delivery(store, self.manager, Trail(100), store_timeout)
+        self.receiver = Receiver(self.manager, self.delivery, store, limiter, self.background, 4000, 10)
+        self.gateway = Gateway(
+            self.manager,
+            Conversations(store, self.manager, store_timeout),
+            store,
+            self.background,
+            self.receiver,
+            AIStatuses(self.manager, ids),
+            GatewayConfig(30.0, 60.0, 4000, None, True, store_timeout, recovery_max_messages),
+        )
+        self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery)
+
+    async def join(
+        self, client_id: str, user: str = "kai", conversation: str = CONVERSATION, **brought: Any
+    ) -> StageDevice:
+        """Connected, and its welcome written."""
+        socket = FakeSocket()
+        answer = await self.ask_to_join(socket, client_id, user, conversation, **brought)
+        assert isinstance(answer, Connection), answer
+        self.manager.flush()
+        return StageDevice(answer, socket)
+
+    async def ask_to_join(
+        self,
+        socket: FakeSocket,
+        client_id: str,
+        user: str = "kai",
+        conversation: str = CONVERSATION,
+        session_id: str | None = None,
+        last_seq: int | None = None,
+        epoch: str | None = None,
+    ) -> Connection | Refusal:
+        request = JoinRequest(user, conversation, client_id, session_id, last_seq, epoch, "127.0.0.1")
+        return await self.gateway.join(request, socket)
+
+    async def settle(self) -> None:
+        """Until nothing is being saved and what was offered is written; for stores that answer at once."""
+        for _ in range(10):
+            await self.delivery.drained()
+            await turns(3)
+
+
+async def turns(count: int) -> None:
+    """So many turns of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def _event(frame: dict[str, Any]) -> str | None:
+    return frame["data"]["event"] if frame["type"] == "SYSTEM" else None
