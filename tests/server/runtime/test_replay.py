@@ -45,7 +45,7 @@ def replay(connection: Returning, committed: int) -> None:
         connection.went_live_after = len(connection.replayed)
 
     manager = cast(ConnectionManager, SimpleNamespace(go_live=go_live))
-    replayer = Replayer(manager, cast(MessageStore, Store()))
+    replayer = Replayer(manager, cast(MessageStore, Store()), timeout=5.0)
     asyncio.run(replayer.replay(cast(Connection, connection), 0))
 
 
