@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -220,7 +221,8 @@ async def _serve(settings: Settings) -> int:
         add_routes(app, services)
         host, port = settings.server.host, settings.server.port
         config = server_config(app, host, port, Limits(settings.limits.max_frame_bytes))
-        server = Server(config, services.shutdown.drain, settings.server.shutdown_grace, _print_addresses)
+        on_started = partial(_print_addresses, settings.server.web_client)
+        server = Server(config, services.shutdown.drain, settings.server.shutdown_grace, on_started)
         try:
             await server.serve()
         except OSError as fault:
@@ -229,8 +231,10 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-def _print_addresses(host: str, port: int) -> None:
+def _print_addresses(has_page: bool, host: str, port: int) -> None:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if has_page:
+        print(f"Chat page  http://{where}/app")
     print(f"WebSocket  ws://{where}/ws/{{user_id}}?conversation_id=...")
     print(f"REST docs  http://{where}/docs")
     print(f"Health     http://{where}/health", flush=True)
