@@ -3,9 +3,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.device import Connect, connector
 from tests.support.server import RunningServer, running_server
+
+# A slow machine is no fault: what Hypothesis measures in seconds is not judged.
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")
 
 
 @pytest.fixture

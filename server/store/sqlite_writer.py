@@ -121,12 +121,7 @@ class SqliteWriter:
     def create_conversations(self, batch: Batch[NewConversation]) -> list[Conversation]:
         """See MessageStore.create_conversations."""
         with self._whole_or_unavailable():
-            new = self._claim(batch)
-            self._db.executemany(
-                _CREATE_CONVERSATION,
-                [(n.id, n.user_id, json.dumps(n.ai), n.epoch, n.created_at) for n in new],
-            )
-            return [self._conversation(n.id) for n in new]
+            return [self._create_conversation(new) for new in self._claim(batch)]
 
     def advance(self, batch: Batch[Advance]) -> list[bool]:
         """See MessageStore.advance."""
@@ -291,8 +286,13 @@ class SqliteWriter:
         row = self._db.execute(FIND_MESSAGE, (draft.conversation_key, draft.message_id)).fetchone()
         return message_of(row) if row else None
 
-    def _conversation(self, conversation_id: str) -> Conversation:
-        return conversation_of(self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone())
+    def _create_conversation(self, new: NewConversation) -> Conversation:
+        values = (new.id, new.user_id, json.dumps(new.ai), new.epoch, new.created_at)
+        created = self._db.execute(_CREATE_CONVERSATION, values)
+        if created.rowcount:
+            assert created.lastrowid is not None
+            return Conversation(created.lastrowid, new.id, new.user_id, new.ai, new.epoch, last_seq=0)
+        return conversation_of(self._db.execute(FIND_CONVERSATION, (new.id,)).fetchone())
 
     def _roll_back(self) -> None:
         """Ends the transaction, if there is one."""

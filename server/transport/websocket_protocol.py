@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_backlog",
         "_close_timer",
         "_connections",
+        "_head_writer",
         "_is_accepted",
         "_is_closing",
         "_is_over",
@@ -65,6 +67,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self.transport = transport
         self.write: Callable[[bytes], None] = transport.write  # none of our calls between; see _begin_close
+        self._head_writer: Callable[[bytes], None] | None = None
         self.is_writable = True
         self._loop = loop
         self._limits = limits
@@ -134,16 +137,26 @@ class WebSocketProtocol(asyncio.Protocol):
         self.refuse(HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.NOT_IMPLEMENTED, "no such WebSocket")
 
     def accept(self, subprotocol: str | None = None) -> None:
-        """Answers the handshake."""
+        """Answers the handshake, in one write with the first frames: the welcome, or why it is refused."""
         if self._is_accepted or self.transport.is_closing():
             return
         self._is_accepted = True
         digest = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest())
         chosen = b"\r\nSec-WebSocket-Protocol: " + subprotocol.encode() if subprotocol else b""
-        self.transport.write(
+        head = (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + digest + chosen + b"\r\n\r\n"
         )
+        self.write = self._head_writer = partial(self._write_head, head)
+
+    def _write_head(self, head: bytes, frames: bytes) -> None:
+        self.write = self.transport.write
+        self.write(head + frames)
+
+    def _write_lone_head(self) -> None:
+        if self.write is self._head_writer:
+            self.write(b"")
+        self._head_writer = None
 
     def refuse(self, status: HTTPStatus, text: str) -> None:
         """Answers the handshake with an HTTP error."""
@@ -163,6 +176,7 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._user = user
         self._key = b""
+        self._loop.call_soon(self._write_lone_head)  # behind the flush of what the endpoint has queued
         backlog, self._backlog = self._backlog, b""
         self._process(backlog)
 
@@ -207,8 +221,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         if self._is_closing:
             return
+        self.write(close_frame(code, reason))
         self._begin_close()
-        self.transport.write(close_frame(code, reason))
         self._cut_after(self._limits.close_seconds)
         if self._is_paused:
             self.resume_reading()  # the peer's close frame is to be seen
