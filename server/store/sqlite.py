@@ -130,10 +130,10 @@ class SqliteStore:
         """Everything submitted is done first."""
         if self._mark_timer is not None:
             self._mark_timer.cancel()
-        await self._thread.submit(self._writer.close)
-        await self._thread.stop()
-        await self._reader_thread.submit(self._close_reader)
+        await self._reader_thread.submit(self._reader.close)
         await self._reader_thread.stop()
+        await self._thread.submit(self._close_writer)
+        await self._thread.stop()
         self._lock.release()
 
     async def is_healthy(self) -> bool:
@@ -205,7 +205,7 @@ class SqliteStore:
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:
         await self._thread.submit(lambda: self._writer.delete_conversations(conversation_ids))
-        await self._reader_thread.submit(self._write_mark)  # the newest message may be gone
+        await self._thread.submit(self._write_mark)  # the newest message may be gone
 
     def _open(self) -> None:
         # Created before SQLite would, so that nobody but the owner can read what people say.
@@ -239,16 +239,16 @@ class SqliteStore:
 
     def _mark(self) -> None:
         self._mark_timer = None
-        self._reader_thread.submit(self._write_mark)
+        self._thread.submit(self._write_mark)
 
     def _write_mark(self) -> None:
         """Fails where the database does; then the next one tells it all."""
         with suppress(sqlite3.Error, OSError):
-            self._lock.write_mark(mark_of(self._reader, self._path))
+            self._lock.write_mark(self._writer.mark(self._path))
 
-    def _close_reader(self) -> None:
+    def _close_writer(self) -> None:
         self._write_mark()
-        self._reader.close()
+        self._writer.close()
 
     async def _read(self, sql: str, *values: Any) -> list[Any]:
         return await self._on_reader(lambda: self._reader.execute(sql, values).fetchall())

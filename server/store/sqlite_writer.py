@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from server.core.model import (
@@ -23,6 +24,7 @@ from server.core.model import (
 )
 from server.ports import Batch, StoreUnavailable
 from server.protocol import MessageType
+from server.store.restoring import Mark, mark_of
 
 T = TypeVar("T")
 
@@ -85,6 +87,10 @@ class SqliteWriter:
 
     def close(self) -> None:
         self._db.close()
+
+    def mark(self, path: Path) -> Mark:
+        """Where the database stands now. Raises sqlite3.Error, OSError."""
+        return mark_of(self._db, path)
 
     def save(self, batch: Batch[Draft]) -> list[Outcome]:
         """See MessageStore.save."""

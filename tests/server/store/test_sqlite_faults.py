@@ -1,0 +1,263 @@
+"""What SQLite does when the database does not do as it is told."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from server.core.model import (
+    CANNOT_BE_STORED,
+    MESSAGE_ID_CONFLICT,
+    OUTCOME_UNKNOWN,
+    STORE_UNAVAILABLE,
+    Duplicate,
+)
+from server.ports import Batch, StoreUnavailable
+from server.store import sqlite, sqlite_writer
+from server.store.sqlite import SqliteStore
+from tests.support.asynchronous import asynchronous
+from tests.support.sqlite_faults import BROKEN, Run, Tap
+from tests.support.store import create, draft, new_conversation, opened, save, whole_history
+
+FIND = "SELECT seq, message_id"
+
+
+@pytest.fixture
+def tap() -> Tap:
+    return Tap()
+
+
+@pytest.fixture(params=["in its thread", "on the loop"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> SqliteStore:
+    monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 60.0 if "loop" in request.param else 0.0)
+    return SqliteStore(tmp_path / "chat.db", connection=tap.connection)
+
+
+@asynchronous
+async def test_a_commit_that_failed_although_it_was_done_is_answered_as_saved(
+    store: SqliteStore, tap: Tap
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        tap.spoil("COMMIT", is_run=True)
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [1, 2]
+        assert await save(store, draft(a.key, "m3")) == [3]
+        assert len(await whole_history(store, a.key)) == 3
+
+
+@asynchronous
+async def test_a_commit_that_failed_is_answered_as_not_saved_and_its_seqs_are_given_again(
+    store: SqliteStore, tap: Tap
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        tap.spoil("COMMIT")
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [STORE_UNAVAILABLE] * 2
+        assert await whole_history(store, a.key) == []
+        assert await save(store, draft(a.key, "m2"), draft(a.key, "m1")) == [1, 2]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@asynchronous
+async def test_after_a_failed_commit_each_draft_is_judged_by_itself(
+    store: SqliteStore, tap: Tap, is_done: bool
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "old"))
+        tap.spoil("COMMIT", is_run=is_done)
+        outcomes = await save(
+            store,
+            draft(a.key, "old"),
+            draft(a.key, "old", data="other"),
+            draft(a.key, "bad", data="\ud800"),
+            draft(a.key, "new"),
+            draft(a.key, "new"),
+        )
+        anew = [2, Duplicate(2)] if is_done else [STORE_UNAVAILABLE, STORE_UNAVAILABLE]
+        assert outcomes == [Duplicate(1), MESSAGE_ID_CONFLICT, CANNOT_BE_STORED, *anew]
+
+
+@asynchronous
+async def test_an_outcome_is_looked_up_until_the_database_answers(store: SqliteStore, tap: Tap) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        refused = 3
+
+        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+            nonlocal refused
+            if sql == "COMMIT" and refused == 3:
+                run()
+                raise BROKEN
+            if sql.startswith(FIND) and refused:
+                refused -= 1
+                raise BROKEN
+            return run()
+
+        tap.on_execute = execute
+        assert await save(store, draft(a.key, "m1")) == [1]
+        assert refused == 0
+
+
+@asynchronous
+async def test_an_outcome_that_cannot_be_looked_up_is_unknown_and_a_resend_settles_it(
+    store: SqliteStore, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_IN_DOUBT_SECONDS", 0.05)
+    async with opened(store):
+        (a,) = await create(store, "a")
+
+        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                run()
+            if sql == "COMMIT" or sql.startswith(FIND):
+                raise BROKEN
+            return run()
+
+        tap.on_execute = execute
+        assert await save(store, draft(a.key, "m1")) == [OUTCOME_UNKNOWN]
+        tap.on_execute = lambda sql, run: run()
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [Duplicate(1), 2]
+
+
+@asynchronous
+async def test_the_loop_goes_on_while_an_outcome_is_looked_up(store: SqliteStore, tap: Tap) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        loop_went_on = threading.Event()
+
+        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                raise BROKEN
+            if sql.startswith(FIND):
+                assert loop_went_on.wait(10)
+            return run()
+
+        tap.on_execute = execute
+        saving = store.save(Batch([draft(a.key, "m1")]))
+        await asyncio.sleep(0)
+        loop_went_on.set()
+        assert await saving == [STORE_UNAVAILABLE]
+
+
+@asynchronous
+async def test_a_connection_that_cannot_be_replaced_at_once_is_replaced_later(
+    store: SqliteStore, tap: Tap
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        tap.on_execute = lambda sql, run: (_ for _ in ()).throw(BROKEN)
+        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]
+        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]
+        assert not await store.is_healthy()
+        with pytest.raises(StoreUnavailable):
+            await create(store, "b")
+        with pytest.raises(StoreUnavailable):
+            await store.find_conversation("a")
+        tap.on_execute = lambda sql, run: run()
+        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]  # which finds a new connection
+        assert await save(store, draft(a.key, "m1")) == [1]
+        assert await store.is_healthy()
+
+
+@asynchronous
+async def test_a_failed_creation_leaves_nothing_behind(store: SqliteStore, tap: Tap) -> None:
+    async with opened(store):
+        tap.spoil("COMMIT")
+        with pytest.raises(StoreUnavailable):
+            await create(store, "a", "b")
+        assert await store.find_conversation("a") is None
+        assert [c.id for c in await create(store, "a", "b")] == ["a", "b"]
+
+
+@asynchronous
+async def test_a_batch_that_is_withdrawn_just_before_its_claim_leaves_no_transaction_open(
+    tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 0.0)
+    async with opened(SqliteStore(tmp_path / "chat.db", connection=tap.connection)) as store:
+        (a,) = await create(store, "a")
+        messages, conversations = Batch([draft(a.key, "m1")]), Batch([new_conversation("b")])
+
+        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+            cursor = run()
+            if sql == "BEGIN IMMEDIATE":
+                messages.withdraw(lambda d: True)
+                conversations.withdraw(lambda c: True)
+            return cursor
+
+        tap.on_execute = execute
+        assert await store.save(messages) == []
+        assert await store.create_conversations(conversations) == []
+        assert await save(store, draft(a.key, "m2")) == [1]
+        assert await store.find_conversation("b") is None
+
+
+@asynchronous
+async def test_while_another_process_writes_a_batch_can_be_withdrawn_and_then_all_is_normal(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        batch = Batch([draft(a.key, "m1"), draft(a.key, "m2")])
+        saving = store.save(batch)
+        await asyncio.sleep(0.05)
+        assert not saving.done()
+        assert len(batch.withdraw(lambda d: d.message_id == "m1") or []) == 1
+        await asyncio.sleep(0.05)
+        assert not saving.done()
+        assert len(batch.withdraw(lambda d: True) or []) == 1
+        assert await saving == []
+        waiting = store.save(Batch([draft(a.key, "m3")]))
+        other.execute("ROLLBACK")
+        other.close()
+        assert await waiting == [1]
+
+
+@asynchronous
+async def test_a_full_disk_is_unavailable_and_all_is_normal_once_there_is_room(
+    store: SqliteStore, tap: Tap
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        assert await save(store, draft(a.key, "m1")) == [1]
+        tap.on_each_connection(lambda db: db.execute("PRAGMA max_page_count = 1"))  # no more than there are
+        large = [draft(a.key, f"large{number}", data="x" * 10_000) for number in range(5)]
+        assert await save(store, *large) == [STORE_UNAVAILABLE] * 5
+        tap.on_each_connection(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
+        assert await save(store, *large) == [2, 3, 4, 5, 6]
+        assert len(await whole_history(store, a.key)) == 6
+
+
+@asynchronous
+async def test_a_text_too_large_for_the_database_fails_alone(store: SqliteStore, tap: Tap) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        tap.on_each_connection(lambda db: db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000))
+        outcomes = await save(
+            store, draft(a.key, "m1"), draft(a.key, "m2", data="x" * 2000), draft(a.key, "m3")
+        )
+        assert outcomes == [1, CANNOT_BE_STORED, 2]
+
+
+@asynchronous
+async def test_a_seq_that_somebody_else_gave_meanwhile_is_not_given_again(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "m1"))
+        with sqlite3.connect(tmp_path / "chat.db") as other:
+            other.execute(
+                "INSERT INTO messages (conversation, seq, message_id, type, sender, data, created_at)"
+                " VALUES (?, 2, 'x', 'CHAT_MESSAGE', 'kai', 'x', 1)",
+                (a.key,),
+            )
+        other.close()
+        assert await save(store, draft(a.key, "m2")) == [3]

@@ -1,0 +1,222 @@
+"""The SQLite file: who may read it, who owns it, its schema, and what is left after a kill."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from server.core.model import Conversation
+from server.ports import StoreUnavailable
+from server.store import sqlite, sqlite_schema
+from server.store.file_lock import DatabaseInUse
+from server.store.sqlite import SqliteStore
+from server.store.sqlite_schema import MIGRATIONS, SchemaTooNew, read_version
+from tests.support.asynchronous import asynchronous
+from tests.support.sqlite_faults import Tap
+from tests.support.store import create, draft, opened, save, whole_history
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "chat.db"
+
+
+@asynchronous
+async def test_only_the_owner_can_read_what_people_say(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(SqliteStore(path)) as store:
+            (a,) = await create(store, "a")
+            await save(store, draft(a.key, "m1"))
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock"), 384)
+
+
+@asynchronous
+async def test_closing_leaves_the_database_in_one_file(path: Path) -> None:
+    async with opened(SqliteStore(path)) as store:
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "m1"))
+    assert sorted(file.name for file in path.parent.iterdir()) == ["chat.db", "chat.db.lock"]
+
+
+@asynchronous
+async def test_a_second_owner_is_refused_with_the_firsts_process_id_also_by_another_name(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    async with opened(SqliteStore(path)):
+        for name in (path, link):
+            with pytest.raises(DatabaseInUse, match=f"in use by process {os.getpid()}") as refusal:
+                await SqliteStore(name).open()
+            assert refusal.value.pid == os.getpid()
+    async with opened(SqliteStore(link)):
+        pass
+
+
+@asynchronous
+async def test_a_start_that_fails_leaves_the_file_free(path: Path) -> None:
+    path.write_text("This is no database. " * 100)
+    with pytest.raises(StoreUnavailable, match="file is not a database"):
+        await SqliteStore(path).open()
+    path.unlink()
+    async with opened(SqliteStore(path)):
+        pass
+
+
+@asynchronous
+async def test_what_cannot_be_opened_is_refused_by_name(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreUnavailable, match=r"chat\.db: Is a directory"):
+        await SqliteStore(path).open()
+    with pytest.raises(StoreUnavailable, match=r"missing/chat\.db: No such file or directory"):
+        await SqliteStore(path.parent / "missing" / "chat.db").open()
+
+
+@pytest.mark.parametrize(("is_durable", "synchronous"), [(True, 2), (False, 1)])  # FULL, NORMAL
+@asynchronous
+async def test_durability_is_how_sqlite_syncs_and_the_log_is_written_ahead(
+    path: Path, is_durable: bool, synchronous: int
+) -> None:
+    tap = Tap()
+    found: list[tuple[int, str]] = []
+
+    def ask(db: sqlite3.Connection) -> None:
+        found.append(
+            (db.execute("PRAGMA synchronous").fetchone()[0], db.execute("PRAGMA journal_mode").fetchone()[0])
+        )
+
+    async with opened(SqliteStore(path, is_durable, tap.connection)):
+        tap.on_each_connection(ask)
+    assert found == [(synchronous, "wal")] * 2  # one writes, one reads
+
+
+# ---- schema ---------------------------------------------------------------------------------------------
+
+
+def _recorded(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as db:
+        return [row[0] for row in db.execute("SELECT version FROM schema_versions ORDER BY version")]
+
+
+@asynchronous
+async def test_each_version_of_the_schema_is_recorded_once(path: Path) -> None:
+    for _ in range(2):
+        async with opened(SqliteStore(path)):
+            pass
+        assert _recorded(path) == list(range(1, len(MIGRATIONS) + 1))
+
+
+@asynchronous
+async def test_a_file_of_the_version_before_is_migrated_with_its_messages(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(SqliteStore(path)) as store:
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "m1"), draft(a.key, "m2"))
+    later = "ALTER TABLE messages ADD COLUMN mood TEXT; UPDATE messages SET mood = 'good';"
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*MIGRATIONS, later))
+    async with opened(SqliteStore(path)) as store:
+        assert [m.message_id for m in await whole_history(store, a.key)] == ["m1", "m2"]
+        assert await save(store, draft(a.key, "m3")) == [3]
+    assert read_version(path) == len(MIGRATIONS) + 1
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT mood FROM messages").fetchall() == [("good",), ("good",), (None,)]
+
+
+@asynchronous
+async def test_a_migration_that_fails_changes_nothing_and_can_be_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(SqliteStore(path)):
+        pass
+    monkeypatch.setattr(
+        sqlite_schema, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE extra (x); CREATE nonsense;")
+    )
+    with pytest.raises(StoreUnavailable, match="syntax error"):
+        await SqliteStore(path).open()
+    assert read_version(path) == len(MIGRATIONS)
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE extra (x);"))
+    async with opened(SqliteStore(path)):
+        pass
+    assert read_version(path) == len(MIGRATIONS) + 1
+
+
+@asynchronous
+async def test_a_file_of_a_later_program_is_refused_and_left_as_it_is(path: Path) -> None:
+    async with opened(SqliteStore(path)):
+        pass
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO schema_versions VALUES (99, '')")
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(SchemaTooNew, match="version 99"):
+            await SqliteStore(path).open()
+    assert path.read_bytes() == before
+
+
+# ---- after a kill ---------------------------------------------------------------------------------------
+
+_WRITES_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from server.store.sqlite import SqliteStore
+from tests.support.store import create, draft, save
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    keys = [c.key for c in await create(store, "a", "b", "c")]
+    for round in range(1_000_000):
+        drafts = [draft(key, f"{round}-{n}") for n in range(1 + round % 7) for key in keys]
+        for draft_, seq in zip(drafts, await save(store, *drafts)):
+            print(draft_.conversation_key, draft_.message_id, seq, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_answered_before_a_kill_is_there_once_with_its_seq(path: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITES_UNTIL_KILLED, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    lines = [writer.stdout.readline() for _ in range(500)]
+    writer.kill()
+    lines += writer.stdout.read().splitlines(keepends=True)
+    writer.stdout.close()
+    writer.wait()
+    acked = [tuple(line.split()) for line in lines if line.endswith("\n")]
+
+    async def read() -> list[Conversation]:
+        async with opened(SqliteStore(path)) as store:
+            conversations = [found for id in "abc" if (found := await store.find_conversation(id))]
+            for conversation in conversations:
+                stored = await whole_history(store, conversation.key)
+                assert [m.seq for m in stored] == list(range(1, len(stored) + 1))
+                in_database.update((str(conversation.key), m.message_id, str(m.seq)) for m in stored)
+            return conversations
+
+    in_database: Counter[tuple[str, ...]] = Counter()
+    conversations = asyncio.run(read())
+    assert len(acked) >= 500
+    assert all(in_database[entry] == 1 for entry in acked)
+    assert {conversation.epoch for conversation in conversations} == {"e1"}
+
+
+@asynchronous
+async def test_the_log_is_copied_back_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_CHECKPOINT_ROWS", 50)
+    async with opened(SqliteStore(path)) as store:
+        (a,) = await create(store, "a")
+        for batch in range(20):
+            await save(store, *(draft(a.key, f"{batch}-{n}", data="x" * 2000) for n in range(20)))
+        assert path.stat().st_size > 400_000  # of 800,000 bytes of text
+        assert path.with_name("chat.db-wal").stat().st_size < 400_000
