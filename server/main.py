@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,13 @@ from server.api.operations import Operations, operations_router
 from server.api.page import page_router
 from server.api.status import Status, status_router
 from server.api.users import UserResource, users_router
-from server.api.websocket import websocket_route
+from server.api.websocket import Door, websocket_route
+from server.core.admission import Network, Places
 from server.core.rate_limit import RateLimiter
 from server.logs import configure_logs
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import RateLimit
+from server.runtime.admission import Admission
 from server.runtime.ai_status import AIStatuses
 from server.runtime.announcer import Announcer
 from server.runtime.background import Background
@@ -62,6 +65,7 @@ class Services:
     store: MessageStore
     manager: ConnectionManager
     gateway: Gateway
+    door: Door
     shutdown: Shutdown
     status: Status
     ai_messages: AIMessages
@@ -109,8 +113,9 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         settings.limits.max_text_length,
         settings.limits.max_invalid_frames,
     )
+    admission = Admission(manager, _places(settings))
     gateway = Gateway(
-        manager, conversations, store, background, receiver, statuses, _gateway_config(settings)
+        manager, conversations, store, background, receiver, statuses, admission, _gateway_config(settings)
     )
     shutdown = Shutdown(manager, gateway, receiver, delivery)
     sweeper = Sweeper(manager, limiter, settings.heartbeat.interval, settings.heartbeat.timeout)
@@ -121,6 +126,7 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         store,
         manager,
         gateway,
+        Door(admission, _networks(settings), settings.server.allowed_origins),
         shutdown,
         Status(VERSION, ids.prefix, store, manager, delivery, gateway),
         AIMessages(manager, conversations, delivery, ids, settings.limits.max_ai_text_length),
@@ -154,10 +160,19 @@ def _gateway_config(settings: Settings) -> GatewayConfig:
     )
 
 
+def _places(settings: Settings) -> Places:
+    limits = settings.connections
+    return Places(limits.max_total, limits.max_per_ip, limits.max_per_user)
+
+
+def _networks(settings: Settings) -> tuple[Network, ...]:
+    return tuple(ip_network(text, strict=False) for text in settings.server.trusted_proxies)
+
+
 def add_routes(app: FastAPI, services: Services) -> None:
     """Everything that the server answers."""
     install_error_handlers(app)
-    app.router.routes.append(websocket_route(services.gateway, services.manager.metrics))
+    app.router.routes.append(websocket_route(services.gateway, services.door, services.manager.metrics))
     app.include_router(status_router(services.status))
     guards = [Depends(no_writes_while_draining(services.shutdown))]
     for router in (

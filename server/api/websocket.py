@@ -1,49 +1,76 @@
 """`/ws/{user_id}?conversation_id=...`: the way in for devices."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from server.core.joining import Refusal, read_join_request
-from server.ports import Socket
+from server.core.admission import Network, client_address, origin_allowed
+from server.core.joining import JoinRequest, Refusal, read_join_request
+from server.protocol import CloseCode
+from server.runtime.admission import Admission
+from server.runtime.connection import Connection
 from server.runtime.gateway import Gateway
 from server.runtime.metrics import Metrics
-from server.transport.socket import accept
+from server.transport.socket import accept, refuse_handshake
+
+_FULL: Final = "the server is full"
+_FOREIGN_PAGE: Final = Refusal(
+    CloseCode.POLICY_VIOLATION, "pages of this origin may not connect (server.allowed_origins)", "origin"
+)
 
 
-class Nobody:
-    """Hears the peer out after a refusal. Implements SocketUser."""
+@dataclass(frozen=True)
+class Door:
+    """What is asked of whoever knocks, before it is asked where to."""
 
-    def on_text(self, payload: bytes) -> None: ...
+    admission: Admission
+    trusted_proxies: Sequence[Network]
+    allowed_origins: Sequence[str]
 
-    def on_binary(self, payload: bytes) -> None: ...
+    def read(self, websocket: WebSocket) -> JoinRequest | Refusal:
+        """What a handshake asks for, or why it is refused."""
+        headers = websocket.headers
+        if not origin_allowed(headers.get("origin"), headers.get("host"), self.allowed_origins):
+            return _FOREIGN_PAGE
+        return read_join_request(
+            websocket.path_params["user_id"], websocket.query_params, self._address(websocket)
+        )
 
-    def on_writable(self) -> None: ...
+    def _address(self, websocket: WebSocket) -> str:
+        peer = websocket.client.host if websocket.client else ""
+        if not self.trusted_proxies:
+            return peer
+        forwarded_for = ",".join(websocket.headers.getlist("x-forwarded-for"))
+        return client_address(peer, forwarded_for, self.trusted_proxies)
 
-    def on_closed(self, code: int) -> None: ...
 
-
-NOBODY = Nobody()
-
-
-def websocket_route(gateway: Gateway, metrics: Metrics) -> WebSocketRoute:
+def websocket_route(gateway: Gateway, door: Door, metrics: Metrics) -> WebSocketRoute:
     """Not a FastAPI route: its injection costs a third of a connection's acceptance, and answers a
     malformed part with HTTP 403, which no browser shows to anybody.
     """
 
-    async def refuse(socket: Socket, refusal: Refusal) -> None:
-        metrics.rejected[refusal.label] += 1
-        socket.close(refusal.code, refusal.reason)
-        await socket.attach(NOBODY)
-
     async def connect(websocket: WebSocket) -> None:
-        client = websocket.client
-        request = read_join_request(
-            websocket.path_params["user_id"], websocket.query_params, client.host if client else ""
-        )
-        socket = await accept(websocket)
-        answer = request if isinstance(request, Refusal) else await gateway.join(request, socket)
+        visitor = door.admission.receive()
+        if visitor is None:
+            metrics.rejected["server_full"] += 1
+            await refuse_handshake(websocket, HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
+            return
+        answer: Connection | Refusal | None = None
+        try:
+            request = door.read(websocket)
+            socket = await accept(websocket)
+            answer = request if isinstance(request, Refusal) else await gateway.join(request, socket)
+        finally:
+            if not isinstance(answer, Refusal):
+                visitor.leave()
         if isinstance(answer, Refusal):
-            await refuse(socket, answer)
+            metrics.rejected[answer.label] += 1
+            socket.close(answer.code, answer.reason)
+            await socket.attach(visitor)
         else:
             await socket.attach(answer)
 

@@ -11,6 +11,7 @@ from server.core.model import Conversation
 from server.core.recovery import Replay, plan_replay
 from server.ports import MessageStore, Socket, StoreUnavailable
 from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
+from server.runtime.admission import Admission
 from server.runtime.ai_status import AIStatuses
 from server.runtime.background import Background
 from server.runtime.connection import Connection, Listener
@@ -49,6 +50,7 @@ class Gateway:
         background: Background,
         listener: Listener,
         statuses: AIStatuses,
+        admission: Admission,
         config: GatewayConfig,
     ) -> None:
         self._manager = manager
@@ -57,6 +59,7 @@ class Gateway:
         self._background = background
         self._listener = listener
         self._statuses = statuses
+        self._admission = admission
         self._config = config
         self.is_draining = False  # set at the shutdown: from then on nobody comes in
 
@@ -64,11 +67,15 @@ class Gateway:
         """The device's connection, with its welcome already queued; or why it may not come in."""
         room = self._manager.hold(request.conversation_id)
         try:
+            if (refusal := self._admission.refusal(request, room)) is not None:
+                return refusal
             conversation = await self._open(room, request)
             if self.is_draining:
                 return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
             if isinstance(conversation, Refusal):
                 return conversation
+            if (refusal := self._admission.refusal(request, room)) is not None:  # others came meanwhile
+                return refusal
             return self._let_in(request, socket, room, conversation)
         except (StoreUnavailable, TimeoutError):
             return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
@@ -99,6 +106,7 @@ class Gateway:
     ) -> Connection:
         """Without an await: nothing can be delivered between the plan and the membership."""
         connection, session = self._manager.connect(socket, request, room, self._listener, time.monotonic())
+        self._admission.enter(connection)
         replay = plan_replay(
             room.last_seq,
             conversation.epoch,

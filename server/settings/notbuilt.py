@@ -8,12 +8,7 @@ from server.settings.schema import SECTIONS, Settings
 NOT_BUILT_YET = frozenset(
     {
         "server.workers",
-        "server.trusted_proxies",
-        "server.allowed_origins",
         "rate_limit.signals",
-        "connections.max_total",
-        "connections.max_per_ip",
-        "connections.max_per_user",
         "typing.*",
         "backplane.*",
         "auth.*",

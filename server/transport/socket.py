@@ -1,5 +1,8 @@
 """Which implementation of the socket port a request has."""
 
+from http import HTTPStatus
+
+from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from server.transport.asgi_socket import AsgiSocket
@@ -14,3 +17,12 @@ async def accept(websocket: WebSocket, subprotocol: str | None = None) -> WebSoc
         return protocol
     await websocket.accept(subprotocol)
     return AsgiSocket(websocket)
+
+
+async def refuse_handshake(websocket: WebSocket, status: HTTPStatus, text: str) -> None:
+    """Answers the upgrade with an HTTP error; no WebSocket comes of it."""
+    protocol = websocket.scope.get("extensions", {}).get(EXTENSION)
+    if isinstance(protocol, WebSocketProtocol):
+        protocol.refuse(status, text)
+    else:
+        await websocket.send_denial_response(PlainTextResponse(text, status))

@@ -4,10 +4,12 @@ import asyncio
 import json
 from typing import Any
 
+from server.core.admission import Places
 from server.core.framing import payloads_of
 from server.core.joining import JoinRequest, Refusal
 from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore, SocketUser
+from server.runtime.admission import Admission
 from server.runtime.ai_status import AIStatuses
 from server.runtime.background import Background
 from server.runtime.connection import Connection
@@ -113,6 +115,7 @@ class Stage:
             self.background,
             self.receiver,
             AIStatuses(self.manager, ids),
+            Admission(self.manager, Places(1000, 1000, 1000)),
             GatewayConfig(30.0, 60.0, 4000, None, True, store_timeout, recovery_max_messages),
         )
         self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery)

@@ -1,0 +1,75 @@
+"""How many are in, and whether one more may come."""
+
+from collections import Counter
+from typing import Final
+
+from server.core.admission import Places, address_group, over_limit
+from server.core.joining import JoinRequest, Refusal
+from server.runtime.connection import Connection
+from server.runtime.manager import ConnectionManager
+from server.runtime.room import Room
+
+# Sockets above max_total that are still told 1013 rather than HTTP 503, which no browser shows to a page.
+RESERVE: Final = 64
+
+
+class Visitor:
+    """A socket that is no connection yet, or was refused. Implements SocketUser: it hears the peer out."""
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self._is_gone = False
+
+    def on_text(self, payload: bytes) -> None: ...
+
+    def on_binary(self, payload: bytes) -> None: ...
+
+    def on_writable(self) -> None: ...
+
+    def on_closed(self, code: int) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """It counts no longer."""
+        if not self._is_gone:
+            self._is_gone = True
+            self._admission.visitors -= 1
+
+
+class Admission:
+    """Counts connections of each address; those of users, and all, are the manager's to know."""
+
+    def __init__(self, manager: ConnectionManager, places: Places) -> None:
+        self.visitors = 0  # changed by Visitor
+        self._manager = manager
+        self._places = places
+        self._of_address: Counter[str] = Counter()
+        manager.when_left(self._left)
+
+    def receive(self) -> Visitor | None:
+        """A place for a socket that knocks; None when there are too many to be answered one by one."""
+        if self._manager.current + self.visitors >= self._places.max_total + RESERVE:
+            return None
+        self.visitors += 1
+        return Visitor(self)
+
+    def refusal(self, request: JoinRequest, room: Room) -> Refusal | None:
+        """Why the device may not come in; the connection that it replaces makes room for it."""
+        group = address_group(request.ip)
+        old = [c.info for c in room.connections if c.info.client_id == request.client_id]
+        return over_limit(
+            self._places,
+            self._manager.current - len(old),
+            self._of_address[group] - sum(address_group(info.ip) == group for info in old),
+            len(self._manager.devices_of(request.user_id)) - len(old),
+        )
+
+    def enter(self, connection: Connection) -> None:
+        """It is in, until the manager says that it has left."""
+        self._of_address[address_group(connection.info.ip)] += 1
+
+    def _left(self, connection: Connection) -> None:
+        group = address_group(connection.info.ip)
+        self._of_address[group] -= 1
+        if not self._of_address[group]:
+            del self._of_address[group]
