@@ -111,7 +111,7 @@ def parse(expression: str) -> SLO:
     units = _UNITS[_unit_of(metric)]
     if unit not in units:
         known = " or ".join(name or "no unit" for name in units)
-        raise SLOError(f"'{expression}': {metric} is compared with a number and {known}, not '{unit}'")
+        raise SLOError(f"'{expression}': {metric} is compared with a number and {known}")
     return SLO(expression.strip(), metric, comparison, float(number) * units[unit])
 
 

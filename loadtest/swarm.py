@@ -17,6 +17,7 @@ from locust import events
 from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import MasterRunner, WorkerRunner
+from rich.console import Console
 
 from loadtest import reports, slo
 from loadtest.device import clock
@@ -24,7 +25,9 @@ from loadtest.generator import Generator
 from loadtest.machine import describe_machine
 from loadtest.options import add_arguments, fix_settings, scenario_of, settings_of
 from loadtest.progress import Phase, Progress
+from loadtest.reports.table import print_result
 from loadtest.rest import Rest, RestError
+from loadtest.result import Result
 from loadtest.tally import Second, Tally
 from loadtest.timeline import point
 from loadtest.verdict import Evidence, judge
@@ -200,10 +203,16 @@ class Collector:
             )
         )
         self._environment.process_exit_code = result.exit_code
-        for path in self._environment.parsed_options.report:
-            reports.write(result, path)
+        self._report(result)
         self._phase = Phase.DONE
         self._write_progress()
+
+    def _report(self, result: Result) -> None:
+        options = self._environment.parsed_options
+        for path in options.report:
+            reports.write(result, path)
+        if options.progress_fd is None:
+            print_result(result, Console(highlight=False))
 
     def _objectives(self) -> list[slo.SLO]:
         given = self._environment.parsed_options.slo or scenario_of(self._environment).slos

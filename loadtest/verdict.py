@@ -248,12 +248,14 @@ def _warnings(evidence: Evidence, result: Result) -> Iterator[str]:
             yield f"the generator's own lag may be all that {wanted.expression} was missed by"
     if (use.cpu_percent or 0.0) > _CPU_WARNING:
         yield f"the generator used {use.cpu_percent:.0f}% of a CPU: more --processes measure more exactly"
-    if result.latency_ms.ack.count < _ENOUGH_FOR_P99_9:
-        count = result.latency_ms.ack.count
+    if 0 < (count := result.latency_ms.ack.count) < _ENOUGH_FOR_P99_9:
         yield f"of {count} ACKs only {max(1, count // 1000)} are above p99.9: run longer to believe it"
+    if result.disconnects:
+        ends = ", ".join(f"{count} with {code}" for code, count in result.disconnects.items())
+        yield f"connections were lost or not made: {ends}"
     for note, count in evidence.tally.notes.items():
         yield f"{note} ({count} times)" if count > 1 else note
-    if not result.timeline or not any(point.server for point in result.timeline):
+    if result.sent and not any(point.server for point in result.timeline):
         yield "the server's own metrics are missing: GET /stats could not be read"
 
 

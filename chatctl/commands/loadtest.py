@@ -195,4 +195,5 @@ def _report(result: Result, html: Path | None, json: Path | None, csv: Path | No
             print(render(result))
         elif path is not None:
             path.write_text(render(result), encoding="utf-8")
+            print(f"wrote {path}", file=sys.stderr)
     print_result(result, Console(stderr=to_stdout, highlight=False))

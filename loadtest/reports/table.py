@@ -53,6 +53,8 @@ def _latencies(result: Result) -> Table:
         table.add_column(name, justify="right")
     table.add_row("send due to ACK", *_figures(result.latency_ms.ack))
     table.add_row("send due to each device", *_figures(result.latency_ms.delivery))
+    if result.latency_ms.reconnect.count:
+        table.add_row("connection lost to welcome", *_figures(result.latency_ms.reconnect))
     return table
 
 
@@ -84,9 +86,8 @@ def _verdict(result: Result) -> RenderableType:
     style = _STYLES[result.verdict]
     title = Text(f" {result.scenario}: {result.verdict} ", style=style)
     lines.rstrip()
-    return Panel(
-        lines or Text("every message once, in order, to every device"), title=title, border_style=style
-    )
+    body = lines or Text("every message once, in order, to every device")
+    return Panel(body, title=title, title_align="left", border_style=style)
 
 
 def _mark(passed: bool) -> str:

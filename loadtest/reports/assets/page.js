@@ -166,6 +166,9 @@ const percentileAt = (x) => Number((100 * (1 - 10 ** -x)).toFixed(Math.max(0, Ma
 const points = result.timeline;
 const last = points.length ? points.at(-1).t : 1;
 const ofTime = (pick) => points.map((point) => [point.t, pick(point) ?? null]);
+// The second in which the sending stops is none: its counts would look like a collapse.
+const lastWhole = Math.floor(result.settings.warmup + result.measured_seconds) - 1;
+const eachSecond = (pick) => ofTime((point) => (point.t <= lastWhole ? pick(point) : null));
 const ofServer = (pick) => ofTime((point) => (point.server ? pick(point.server) : null));
 const overTime = (options) => plot({
   xs: [0, last], xTicks: ticksOf(0, last, 6).map((at) => [at, `${at} s`]), shade: result.settings.warmup, timed: true, ...options,
@@ -223,10 +226,15 @@ function figure(name, value, unit = "", style = "") {
     element("div", { class: `figure ${style}` }, value, unit ? element("small", {}, unit) : null));
 }
 
-function latencyCard(title, of) {
-  return card("half", title, element("div", { class: "row" },
+function latencyCard(title, of, size = "half") {
+  return card(size, title, element("div", { class: "row" },
     ...[["p50", of.p50], ["p90", of.p90], ["p99", of.p99], ["p99.9", of.p99_9], ["max", of.max]]
       .map(([name, value]) => figure(name, ...ms(value).split(" ")))));
+}
+
+function reconnectsCard() {
+  const of = result.latency_ms.reconnect;
+  return of.count ? latencyCard(`From a lost connection to the next welcome, ${count(of.count)} times`, of, "") : null;
 }
 
 function ledgerCard() {
@@ -261,9 +269,9 @@ function plots() {
     overTime({
       title: "Messages per second", format: plain,
       lines: [
-        { name: "delivered", color: "b", points: ofTime((point) => point.delivered), area: true },
-        { name: "sent", color: "d", points: ofTime((point) => point.sent) },
-        { name: "ACKed", color: "a", points: ofTime((point) => point.acked) },
+        { name: "delivered", color: "b", points: eachSecond((point) => point.delivered), area: true },
+        { name: "sent", color: "d", points: eachSecond((point) => point.sent) },
+        { name: "ACKed", color: "a", points: eachSecond((point) => point.acked) },
       ],
     }),
     ...(points.some((point) => point.nacked || point.errors) ? [refusals()] : []),
@@ -301,8 +309,8 @@ function serverPlots() {
 
 function findings() {
   if (!result.findings.length) return null;
-  return card("", "Findings: the first of each kind", ...result.findings.map(([fault, conversation, message, detail, timeline]) =>
-    element("details", { open: "" },
+  return card("", "Findings: the first of each kind", ...result.findings.map(([fault, conversation, message, detail, timeline], index) =>
+    element("details", index < 3 ? { open: "" } : {},
       element("summary", {}, element("b", { class: "fault" }, fault.replaceAll("_", " ")), ` ${detail}`),
       element("p", { class: "mono soft" }, `${message} in ${conversation}`),
       Object.assign(table([], timeline.map(([at, event]) => [`${at.toFixed(3)} ms`, event])), { className: "moments" }))));
@@ -317,13 +325,13 @@ function surroundings() {
   const { machine, generator, settings } = result;
   const packages = Object.entries(machine.packages ?? {}).map(([name, version]) => `${name} ${version}`).join(", ");
   return [
-    card("half", "Where it was measured", table([], [
+    card("half facts", "Where it was measured", table([], [
       ["processor", `${machine.processor}, ${machine.cores} cores`],
       ["memory", `${count(machine.memory_mib)} MiB`],
       ["system", `${machine.system}, Python ${machine.python}`],
       ["packages", packages],
     ])),
-    card("half", "The generator", table([], [
+    card("half facts", "The generator", table([], [
       ["processes", generator.processes],
       ["CPU of each", generator.cpu_percent === null ? "–" : `${plain(generator.cpu_percent)}%`],
       ["own lag, p99 and max", `${ms(generator.lag_ms.p99)}, ${ms(generator.lag_ms.max)}`],
@@ -337,7 +345,7 @@ function surroundings() {
 report.append(header(), element("div", { class: "grid" }, ...[
   latencyCard("From due to the ACK", result.latency_ms.ack),
   latencyCard("From due to the arrival at each device", result.latency_ms.delivery),
-  countsCard(), ledgerCard(), judgements(), findings(), ...plots(), ...serverPlots(),
+  countsCard(), ledgerCard(), reconnectsCard(), judgements(), findings(), ...plots(), ...serverPlots(),
   counters("NACKs by code", result.nacked), counters("Connections lost, by close code", result.disconnects),
   counters("Errors", result.errors), ...surroundings(),
 ].filter((part) => part !== null)));
