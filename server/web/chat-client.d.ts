@@ -21,15 +21,15 @@ export type Frame = {
      */
     sender?: string;
     /**
-     * of saved messages, from 1, without holes
+     * of saved messages
      */
     seq?: number;
     /**
-     * on an ACK: had been saved before
+     * on an ACK
      */
     duplicate?: boolean;
     /**
-     * `cancelled`: the answer was stopped
+     * `cancelled`: it was stopped
      */
     finish?: string;
     error?: {
@@ -48,6 +48,14 @@ export type Pending = {
      * the one automatic resend is used up
      */
     resent: boolean;
+    /**
+     * how often
+     */
+    sent: number;
+    /**
+     * it was seen as saved
+     */
+    seq?: number;
     resolve: (ack: Frame) => void;
     reject: (error: ChatError) => void;
 };
@@ -122,14 +130,17 @@ export declare class ChatError extends Error {
     code: string;
     retryable: boolean;
     retryAfter: number | undefined;
+    /** Perhaps it was saved: only the same id is safe to send again. */
+    undecided: boolean;
     /**
      * @param {string} code the protocol's, `timeout`, `connection_lost` or `not_found`
      * @param {string} message
-     * @param {{retryable?: boolean, retryAfter?: number}} [more] seconds, where known
+     * @param {{retryable?: boolean, retryAfter?: number, undecided?: boolean}} [more] seconds, where known
      */
-    constructor(code: string, message: string, { retryable, retryAfter }?: {
+    constructor(code: string, message: string, { retryable, retryAfter, undecided }?: {
         retryable?: boolean;
         retryAfter?: number;
+        undecided?: boolean;
     });
     /** @param {Frame} frame NACK or ERROR */
     static of({ data, error }: Frame): ChatError;
@@ -189,10 +200,10 @@ export declare class ChatSession {
     disconnect(reason?: string): void;
     /** Over for good, until `connect`. @param {number} code @param {string} reason */
     end(code: number, reason: string): void;
-    /** The socket closed, or did not open. @param {number} code @param {string} reason */
+    /** @param {number} code @param {string} reason */
     lost(code: number, reason: string): void;
     tick(): void;
-    /** Something changed: makes sure of the connection at once. */
+    /** Makes sure of the connection at once. */
     resume(): void;
     /** @param {number} at */
     refreshTokenAt(at: number): void;
@@ -230,12 +241,11 @@ export declare class ChatSession {
     /** @param {Frame} frame */
     received(frame: Frame): void;
     /** A saved message cannot have failed. @param {Frame} frame */
-    seen({ message_id: id }: Frame): void;
+    seen({ message_id: id, seq }: Frame): void;
     /** A page of the gap; an empty one ends it. @param {Frame[]} frames */
     filled(frames: Frame[]): void;
 }
 export type FailedStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
-export type SocketClass = new (url: string, protocols?: string[]) => WebSocket;
 export type ChatOptions = {
     /**
      * the server's origin
@@ -268,7 +278,6 @@ export type ChatOptions = {
      */
     WebSocket?: any;
 };
-/** @typedef {new (url: string, protocols?: string[]) => WebSocket} SocketClass */
 /**
  * @typedef {object} ChatOptions
  * @property {string} url the server's origin
@@ -322,7 +331,7 @@ export declare class ChatManager {
     retry(messageId: string): Promise<Frame>;
     /** Gives a failed message up. @param {string} messageId */
     discard(messageId: string): void;
-    /** To be called on every key stroke, with false when it stops. @param {boolean} isTyping */
+    /** Call it on every key stroke, with false at the end. @param {boolean} isTyping */
     setTyping(isTyping: boolean): void;
     /** All up to this message is read. @param {string} messageId */
     markRead(messageId: string): Promise<Frame>;

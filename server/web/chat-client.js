@@ -15,9 +15,9 @@
  * @property {any} [data] text or an object, by type
  * @property {string} [timestamp] RFC 3339, UTC
  * @property {string} [sender] user id, AI id, or `server`
- * @property {number} [seq] of saved messages, from 1, without holes
- * @property {boolean} [duplicate] on an ACK: had been saved before
- * @property {string} [finish] `cancelled`: the answer was stopped
+ * @property {number} [seq] of saved messages
+ * @property {boolean} [duplicate] on an ACK
+ * @property {string} [finish] `cancelled`: it was stopped
  * @property {{code: string, retryable: boolean, retry_after?: number}} [error]
  */
 
@@ -29,6 +29,8 @@
  * @property {SentFrame} frame
  * @property {number} deadline
  * @property {boolean} resent the one automatic resend is used up
+ * @property {number} sent how often
+ * @property {number} [seq] it was seen as saved
  * @property {(ack: Frame) => void} resolve
  * @property {(error: ChatError) => void} reject
  */
@@ -78,7 +80,6 @@ const BROKEN = 1006; // what a browser reports when there was no close frame
 const TRY_AGAIN_LATER = 1013;
 const TOKEN_EXPIRED = 4003;
 const FINAL_CODES = [NORMAL, 1002, 1007, 1008, 1009];
-// Perhaps it was saved: only the same id is safe to send again.
 const UNDECIDED = ['timeout', 'connection_lost', 'outcome_unknown'];
 const EVENT_OF = /** @type {Record<string, keyof Events>} */ ({
   TYPING_INDICATOR: 'typing',
@@ -93,14 +94,16 @@ export class ChatError extends Error {
   /**
    * @param {string} code the protocol's, `timeout`, `connection_lost` or `not_found`
    * @param {string} message
-   * @param {{retryable?: boolean, retryAfter?: number}} [more] seconds, where known
+   * @param {{retryable?: boolean, retryAfter?: number, undecided?: boolean}} [more] seconds, where known
    */
-  constructor(code, message, { retryable = false, retryAfter } = {}) {
+  constructor(code, message, { retryable = false, retryAfter, undecided = UNDECIDED.includes(code) } = {}) {
     super(message);
     this.name = 'ChatError';
     this.code = code;
     this.retryable = retryable;
     this.retryAfter = retryAfter;
+    /** Perhaps it was saved: only the same id is safe to send again. */
+    this.undecided = undecided;
   }
 
   /** @param {Frame} frame NACK or ERROR */
@@ -167,7 +170,6 @@ export class ChatSession {
   #attempt = 0;
   /** Seconds, from the shutdown announcement. @type {number | null} */
   #reconnectAfter = null;
-  /** The newest seq at the welcome. */
   #welcomeSeq = 0;
   #aliveFor = Infinity;
   #aliveBy = Infinity;
@@ -241,7 +243,7 @@ export class ChatSession {
     this.#setState('closed', { code, reason });
   }
 
-  /** The socket closed, or did not open. @param {number} code @param {string} reason */
+  /** @param {number} code @param {string} reason */
   lost(code, reason) {
     if (this.state === 'closed') return;
     if (!reconnectsAfter(code) || this.#attempt >= this.maxAttempts) return this.end(code, reason);
@@ -265,7 +267,7 @@ export class ChatSession {
     for (const entry of this.pending.values()) if (entry.deadline <= now) this.#timedOut(entry);
   }
 
-  /** Something changed: makes sure of the connection at once. */
+  /** Makes sure of the connection at once. */
   resume() {
     if (this.state === 'reconnecting') this.connect();
     if (this.state !== 'open' || this.#probeBy !== Infinity) return;
@@ -284,7 +286,7 @@ export class ChatSession {
    * @param {Pick<Pending, 'resolve' | 'reject'>} handles
    */
   submit(frame, handles) {
-    const entry = { ...handles, frame, deadline: this.now() + this.ackTimeout, resent: false };
+    const entry = { ...handles, frame, deadline: this.now() + this.ackTimeout, resent: false, sent: 0 };
     this.pending.set(frame.message_id, entry);
     if (frame.type === 'CHAT_MESSAGE') {
       this.#typing = false; // the message itself ends it
@@ -305,7 +307,7 @@ export class ChatSession {
     const failed = this.failed.get(id);
     if (!failed) return undefined;
     this.discard(id);
-    return { ...failed.frame, message_id: UNDECIDED.includes(failed.error.code) ? id : newId };
+    return { ...failed.frame, message_id: failed.error.undecided ? id : newId };
   }
 
   /** Gives a failed message up. @param {string} id */
@@ -355,11 +357,16 @@ export class ChatSession {
   /** @param {Frame} frame */
   #nacked(frame) {
     const entry = this.pending.get(frame.message_id ?? '');
-    if (entry) this.#fail(entry, ChatError.of(frame));
+    if (!entry) return;
+    const error = ChatError.of(frame);
+    error.undecided ||= error.retryable && entry.sent > 1; // of the other ones nothing is known
+    this.#fail(entry, error);
   }
 
   /** A saved message cannot have failed. @param {Frame} frame */
-  seen({ message_id: id = '' }) {
+  seen({ message_id: id = '', seq }) {
+    const entry = this.pending.get(id);
+    if (entry) entry.seq = seq;
     if (this.failed.delete(id)) this.#delivered(id);
   }
 
@@ -446,7 +453,7 @@ export class ChatSession {
     this.#emit('message', frame);
   }
 
-  /** @param {number} end the gap's last seq */
+  /** @param {number} end */
   #endGap(end) {
     const held = this.#held;
     this.#held = [];
@@ -487,12 +494,15 @@ export class ChatSession {
 
   /** @param {Pending} entry */
   #transmit(entry) {
-    if (this.state === 'open') this.#send(entry.frame);
+    if (this.state !== 'open') return;
+    entry.sent += 1;
+    this.#send(entry.frame);
   }
 
   /** @param {Pending} entry @param {ChatError} error */
   #fail(entry, error) {
-    const { frame } = entry;
+    const { frame, seq } = entry;
+    if (seq && error.undecided) return this.#acked({ type: 'ACK', message_id: frame.message_id, seq });
     this.pending.delete(frame.message_id);
     this.#do({ kind: 'settle', settle: () => entry.reject(error) });
     if (frame.type !== 'CHAT_MESSAGE') return;
@@ -542,20 +552,24 @@ function connectionLost(reason) {
 
 /** Failed messages of one conversation, in a storage that may be absent, full or forbidden. */
 class FailedMessages {
+  #given;
+  #key;
+
   /** @param {FailedStorage | undefined} storage @param {string} userId @param {string} conversationId */
   constructor(storage, userId, conversationId) {
-    this.storage = storage;
-    this.key = `chat/failed/${userId}/${conversationId}`;
+    this.#given = storage;
+    this.#key = `chat/failed/${userId}/${conversationId}`;
+  }
+
+  get #storage() {
+    return this.#given ?? (typeof document === 'undefined' ? undefined : localStorage);
   }
 
   /** @returns {Failed[]} */
   load() {
     try {
-      const kept = JSON.parse(this.storage?.getItem(this.key) ?? '[]');
-      return kept.map((/** @type {any} */ { frame, error }) => ({
-        frame,
-        error: new ChatError(error.code, error.message, error),
-      }));
+      const kept = JSON.parse(this.#storage?.getItem(this.#key) ?? '[]');
+      return kept.map((/** @type {Failed} */ { frame, error }) => ({ frame, error: new ChatError(error.code, error.message, error) }));
     } catch {
       return [];
     }
@@ -576,24 +590,13 @@ class FailedMessages {
     const others = this.load().filter(({ frame }) => frame.message_id !== id);
     const list = [...others, ...by].map(({ frame, error }) => ({ frame, error: { ...error, message: error.message } }));
     try {
-      if (list.length) this.storage?.setItem(this.key, JSON.stringify(list));
-      else this.storage?.removeItem(this.key);
+      if (list.length) this.#storage?.setItem(this.#key, JSON.stringify(list));
+      else this.#storage?.removeItem(this.#key);
     } catch {
       // not there after a reload, and nothing worse
     }
   }
 }
-
-/** @returns {FailedStorage | undefined} */
-function defaultStorage() {
-  try {
-    return typeof document === 'undefined' ? undefined : localStorage;
-  } catch {
-    return undefined;
-  }
-}
-
-/** @typedef {new (url: string, protocols?: string[]) => WebSocket} SocketClass */
 
 /**
  * @typedef {object} ChatOptions
@@ -631,9 +634,9 @@ export class ChatManager {
 
   /** @param {ChatOptions} options */
   constructor(options) {
-    this.#Socket = /** @type {SocketClass} */ (options.WebSocket ?? globalThis.WebSocket);
+    this.#Socket = options.WebSocket ?? globalThis.WebSocket;
     if (!this.#Socket) throw new TypeError('No global WebSocket: pass a class as the option WebSocket');
-    this.#options = { ...options, clientId: options.clientId ?? newId(), storage: options.storage ?? defaultStorage() };
+    this.#options = { ...options, clientId: options.clientId ?? newId() };
     [this.#session, this.#failedMessages] = this.#begin(options.conversationId);
   }
 
@@ -727,7 +730,7 @@ export class ChatManager {
     this.#run();
   }
 
-  /** To be called on every key stroke, with false when it stops. @param {boolean} isTyping */
+  /** Call it on every key stroke, with false at the end. @param {boolean} isTyping */
   setTyping(isTyping) {
     this.#session.typing(isTyping);
     this.#run();
@@ -885,8 +888,8 @@ export class ChatManager {
     const protocols = token ? ['chat.v1', `bearer.${token}`] : [];
     const socket = (this.#socket = new this.#Socket(url, protocols));
     this.#token = token;
-    socket.onmessage = ({ data }) => this.#received(data);
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    socket.onmessage = (/** @type {MessageEvent} */ { data }) => this.#received(data);
+    socket.onclose = (/** @type {CloseEvent} */ { code, reason }) => this.#lost(code, reason);
     // Node's WebSocket says no more than this when it is refused; a close that follows has nothing to add.
     socket.onerror = () => this.#lost(BROKEN, '');
   }
@@ -931,7 +934,7 @@ export class ChatManager {
     this.#run();
   }
 
-  /** Reads one page of a gap. @param {number} afterSeq */
+  /** One page of a gap. @param {number} afterSeq */
   async #fill(afterSeq) {
     const { signal } = this.#life;
     try {
@@ -939,7 +942,7 @@ export class ChatManager {
       if (!signal.aborted) this.#session.filled(items);
     } catch (error) {
       if (signal.aborted) return;
-      // What will not get better is left out; for the rest the next connection tries again.
+      // What will not get better is left out; else the next connection tries again.
       if (!(error instanceof ChatError) || error.retryable) return this.#lost(BROKEN, 'The history cannot be read');
       this.#emit('error', [error]);
       this.#session.filled([]);

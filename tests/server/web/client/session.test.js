@@ -147,6 +147,20 @@ test('a message without an answer is sent twice with one id, then it has failed'
   assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'failed']);
 });
 
+test('a NACK to a resend leaves the first one open: a retry keeps the id', () => {
+  const bench = new Bench().open().submit('a').after(10_000);
+  bench.session.received({ type: 'NACK', message_id: 'a', data: '', error: { code: 'rate_limited', retryable: true } });
+  assert.equal(bench.session.takeFailed('a', 'b')?.message_id, 'a');
+});
+
+test('a message that was seen as saved is delivered, also when its ACK is lost', () => {
+  for (const ending of [(bench) => bench.after(10_000).after(10_000), (bench) => bench.session.disconnect()]) {
+    const bench = new Bench().open().submit('a').saved(1, { type: 'CHAT_MESSAGE', message_id: 'a' });
+    ending(bench);
+    assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'delivered']);
+  }
+});
+
 test('an ACK that comes after the time-out still delivers', () => {
   const bench = new Bench({ ackTimeout: 10 }).open().submit('a').after(10).after(10);
   assert.equal(bench.session.failed.size, 1);
