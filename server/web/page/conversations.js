@@ -49,9 +49,16 @@ export class ConversationList {
     this.#draw();
   }
 
-  /** The server's list; a conversation that it does not know (yet) stays. @param {Conversation[]} conversations */
+  /** Takes the server's list; the open one stays whatever it says. @param {Conversation[]} conversations */
   replace(conversations) {
-    for (const conversation of conversations) this.#conversations.set(conversation.id, conversation);
+    const known = this.#conversations;
+    const open = known.get(this.#current);
+    this.#conversations = new Map(open && [[open.id, open]]);
+    for (const conversation of conversations) {
+      // The list does not say who is online.
+      const status = conversation.ai.status ?? known.get(conversation.id)?.ai.status;
+      this.#conversations.set(conversation.id, { ...conversation, ai: { ...conversation.ai, status } });
+    }
     this.#draw();
   }
 

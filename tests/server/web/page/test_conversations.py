@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -40,16 +41,22 @@ def test_the_conversations_are_listed_with_their_unread_counts(
     expect(page).to_have_title("(3) Alex")
 
 
-def test_what_happens_in_another_conversation_shows_in_the_list(
-    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+def test_what_happens_in_other_conversations_shows_in_the_list(
+    real_server: RunningServer, open_context: OpenContext, open_chat: OpenChat
 ) -> None:
     context = open_context()
     context.clock.install()
-    page = open_chat(scripted, context=context)
-    expect(entry(page, "conv_kai_ai_alex")).to_be_visible()
-    scripted.conversations = [conversation("conv_kai_ai_sam", SAM, "Just now", 1)]
+    page = open_chat(real_server, user="jan", conversation="conv_jan_ai_alex", context=context)
+    real_server.post("/api/conversations", {"user_id": "jan", "ai": SAM, "conversation_id": "jan_and_sam"})
+    expect(entry(page, "jan_and_sam")).to_contain_text("Sam")
+    real_server.post("/api/send-ai-message", {"conversation_id": "jan_and_sam", "message": "Just now"})
     page.clock.run_for(5_000)
-    expect(entry(page, "conv_kai_ai_sam")).to_contain_text("1 unread message")
+    expect(entry(page, "jan_and_sam")).to_contain_text("Just now")
+    expect(entry(page, "jan_and_sam")).to_contain_text("1 unread message")
+    expect(entry(page, "conv_jan_ai_alex").locator(".avatar")).to_have_attribute("data-status", "online")
+    httpx2.delete(real_server.url + "/api/conversations/jan_and_sam")
+    page.clock.run_for(5_000)
+    expect(entry(page, "jan_and_sam")).to_have_count(0)
 
 
 def test_each_conversation_has_its_messages_and_its_draft(
@@ -108,29 +115,24 @@ def test_the_other_sides_state_is_shown(scripted: ScriptedServer, open_chat: Ope
     expect(entry(page, "conv_kai_ai_alex").locator(".avatar")).to_have_attribute("data-status", status)
 
 
-def test_a_new_match_can_be_greeted(scripted: ScriptedServer, open_chat: OpenChat) -> None:
-    page = open_chat(scripted)
-    scripted.say(type="NEW_MATCH", data={"ai": SAM, "conversation_id": "conv_kai_ai_sam"})
+def test_a_new_match_can_be_greeted(real_server: RunningServer, open_chat: OpenChat) -> None:
+    page = open_chat(real_server, user="max", conversation="conv_max_ai_alex")
+    real_server.post("/api/matches", {"user_id": "max", "ai": SAM, "conversation_id": "max_and_sam"})
     expect(page.get_by_test_id("match")).to_contain_text("Sam")
-    expect(entry(page, "conv_kai_ai_sam")).to_be_visible()
+    expect(entry(page, "max_and_sam")).to_be_visible()
     page.get_by_role("button", name="Say hello").click()
     expect(page.get_by_test_id("match")).to_have_count(0)
     expect(page.get_by_role("heading", name="Sam")).to_be_visible()
-    expect(page.locator("[data-testid=connection][data-state=open]")).to_be_attached()
-    assert scripted.queries[-1]["conversation_id"] == "conv_kai_ai_sam"
-
-
-def test_a_conversation_made_elsewhere_appears(scripted: ScriptedServer, open_chat: OpenChat) -> None:
-    page = open_chat(scripted)
-    scripted.say(type="CONVERSATION_CREATED", data={"conversation_id": "conv_kai_ai_sam", "ai": SAM})
-    expect(entry(page, "conv_kai_ai_sam")).to_contain_text("Sam")
+    send(page, "Hello Sam")
+    expect(with_status(page, "Hello Sam", "delivered")).to_be_visible()
+    expect(entry(page, "max_and_sam")).to_contain_text("You: Hello Sam")
 
 
 def test_an_announcement_is_shown_until_it_is_dismissed(
-    scripted: ScriptedServer, open_chat: OpenChat
+    real_server: RunningServer, open_chat: OpenChat
 ) -> None:
-    page = open_chat(scripted)
-    scripted.say(type="SYSTEM", data={"event": "announcement", "text": "Back in five minutes."})
+    page = open_chat(real_server, user="ned", conversation="conv_ned_ai_alex")
+    real_server.post("/api/system-messages", {"data": "Back in five minutes.", "user_id": "ned"})
     expect(page.get_by_test_id("announcement")).to_contain_text("Back in five minutes.")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.get_by_test_id("announcement")).to_have_count(0)

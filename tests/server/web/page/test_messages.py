@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from playwright.sync_api import expect
@@ -193,18 +194,17 @@ def test_both_sides_of_a_real_conversation_show_in_order_on_two_devices(
     assert sorted(texts(phone)) == ["from Alex", "from the laptop", "from the phone"]
 
 
-def test_two_tabs_are_two_devices_and_a_reload_is_the_same_one(
-    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+def test_two_tabs_are_two_devices_and_a_reload_is_none_more(
+    real_server: RunningServer, open_context: OpenContext, open_chat: OpenChat
 ) -> None:
-    context = open_context()
-    one, other = open_chat(scripted, context=context), open_chat(scripted, context=context)
-    other.reload()
-    expect(other.locator("[data-testid=connection][data-state=open]")).to_be_attached()
-    first, second, third = (query["client_id"] for query in scripted.queries)
-    assert first != second == third
-    expect(one.get_by_test_id("devices")).to_have_text("1 device")
-    scripted.say(type="SYSTEM", data={"event": "devices", "devices": 2})
+    who: Any = {"user": "tia", "conversation": "conv_tia_ai_alex", "context": open_context()}
+    one, other = open_chat(real_server, **who), open_chat(real_server, **who)
     expect(one.get_by_test_id("devices")).to_have_text("2 devices")
+    expect(other.get_by_test_id("devices")).to_have_text("2 devices")
+    other.reload()
+    expect(other.get_by_test_id("devices")).to_have_text("2 devices")
+    other.close()
+    expect(one.get_by_test_id("devices")).to_have_text("1 device")
 
 
 def test_older_messages_come_as_one_scrolls_up_and_nothing_jumps(
