@@ -16,6 +16,8 @@ import uvloop
 from fastapi import Depends, FastAPI
 
 from server.api.ai_messages import AIMessages, ai_messages_router
+from server.api.ai_room import AIRooms
+from server.api.ai_signals import AISignals, ai_signals_router
 from server.api.conversations import ConversationResource, conversations_router
 from server.api.errors import install_error_handlers
 from server.api.guards import BodyLimit, no_writes_while_draining
@@ -31,6 +33,7 @@ from server.logs import configure_logs
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import RateLimit
 from server.runtime.admission import Admission
+from server.runtime.ai_speech import AISpeech
 from server.runtime.ai_status import AIStatuses
 from server.runtime.announcer import Announcer
 from server.runtime.background import Background
@@ -41,11 +44,14 @@ from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.metrics import Metrics
 from server.runtime.presence import Presence
+from server.runtime.receipts import Receipts
 from server.runtime.receiver import Receiver
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
+from server.runtime.signals import Signals
 from server.runtime.sweeper import Sweeper
 from server.runtime.trail import Trail
+from server.runtime.typing import TypingRelay
 from server.settings import Settings, shown
 from server.store.file_lock import DatabaseInUse
 from server.store.memory import MemoryStore
@@ -69,6 +75,7 @@ class Services:
     shutdown: Shutdown
     status: Status
     ai_messages: AIMessages
+    ai_signals: AISignals
     history: History
     conversations: ConversationResource
     users: UserResource
@@ -99,7 +106,11 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
     )
     conversations = Conversations(store, manager, settings.store.timeout)
     trail = Trail(settings.stats.history)
-    delivery = Delivery(store, manager, trail, settings.store.timeout)
+    typing = TypingRelay(manager, ids, settings.typing.timeout, settings.typing.ai_timeout)
+    receipts = Receipts(store, manager, ids, settings.store.timeout)
+    delivery = Delivery(store, manager, trail, typing, settings.store.timeout)
+    speech = AISpeech(store, delivery, typing, settings.ai.typing_delay)
+    rooms = AIRooms(manager, conversations)
     statuses = AIStatuses(manager, ids)
     announcer = Announcer(manager)
     limit = settings.rate_limit
@@ -110,6 +121,8 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         store,
         limiter,
         background,
+        typing,
+        Signals(manager, typing, receipts, background),
         settings.limits.max_text_length,
         settings.limits.max_invalid_frames,
     )
@@ -129,7 +142,8 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         Door(admission, _networks(settings), settings.server.allowed_origins),
         shutdown,
         Status(VERSION, ids.prefix, store, manager, delivery, gateway),
-        AIMessages(manager, conversations, delivery, ids, settings.limits.max_ai_text_length),
+        AIMessages(rooms, speech, ids, settings.limits.max_ai_text_length),
+        AISignals(rooms, typing, receipts, statuses),
         History(store, trail),
         ConversationResource(manager, conversations, store, announcer),
         UserResource(conversations, store, Presence(manager), metrics),
@@ -177,6 +191,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     guards = [Depends(no_writes_while_draining(services.shutdown))]
     for router in (
         ai_messages_router(services.ai_messages),
+        ai_signals_router(services.ai_signals),
         history_router(services.history),
         conversations_router(services.conversations),
         users_router(services.users),

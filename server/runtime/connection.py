@@ -116,6 +116,7 @@ class Connection:
         "devices_told",
         "info",
         "invalid_frames",
+        "is_typing",
         "room",
         "socket",
         "unanswered",
@@ -137,6 +138,7 @@ class Connection:
         self.close_code: int | None = None  # set once it is closing or closed
         self.devices_told = 0  # how many the device knows to be connected to its conversation
         self.invalid_frames = 0  # in a row
+        self.is_typing = False  # the TypingRelay's to change
         self.unanswered = 0  # messages being saved
         self._held_acks: list[tuple[int, bytes]] | None = None  # seq and frame, while it is replayed to
         self._writable: asyncio.Future[None] | None = None

@@ -22,6 +22,7 @@ from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
 from server.runtime.trail import Trail
+from server.runtime.typing import TypingRelay
 
 log = structlog.get_logger()
 
@@ -47,9 +48,17 @@ class Save(Draft):
 class Delivery:
     """Owns the commit queue and what is being saved in each room. `timeout`: `store.timeout`, seconds."""
 
-    def __init__(self, store: MessageStore, manager: ConnectionManager, trail: Trail, timeout: float) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        manager: ConnectionManager,
+        trail: Trail,
+        typing: TypingRelay,
+        timeout: float,
+    ) -> None:
         self._manager = manager
         self._trail = trail
+        self._typing = typing
         self._metrics = manager.metrics
         self.timeout = timeout
         self._is_traced = log.is_enabled_for(logging.DEBUG)
@@ -112,6 +121,7 @@ class Delivery:
             self._metrics.chat_messages += 1
         else:
             self._metrics.ai_responses += 1
+            self._typing.stop_ai(room)
         devices = room.live
         if devices:
             stamp = rfc3339(save.created_at)

@@ -27,6 +27,8 @@ from server.runtime.background import Background
 from server.runtime.connection import Connection
 from server.runtime.delivery import Delivery, Save
 from server.runtime.manager import ConnectionManager
+from server.runtime.signals import Signals
+from server.runtime.typing import TypingRelay
 
 log = structlog.get_logger()
 
@@ -35,6 +37,9 @@ _SHUTTING_DOWN: Final = Refused(
     ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere"
 )
 _INTERNAL_ERROR: Final = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
+
+
+_Handler = Callable[[Connection, ClientFrame], None]
 
 
 class Receiver:
@@ -47,6 +52,8 @@ class Receiver:
         store: MessageStore,
         limiter: RateLimiter | None,
         background: Background,
+        typing: TypingRelay,
+        signals: Signals,
         max_text_length: int,
         max_invalid_frames: int,
     ) -> None:
@@ -55,13 +62,18 @@ class Receiver:
         self._store = store
         self._limiter = limiter
         self._background = background
+        self._typing = typing
         self._max_text_length = max_text_length
         self._max_invalid_frames = max_invalid_frames
         self.is_draining = False  # set at the shutdown: from then on new messages are refused
         self._is_traced = log.is_enabled_for(logging.DEBUG)
-        self._handlers: dict[str, Callable[[Connection, ClientFrame], None]] = {
-            MessageType.PING: self._ping,
+        self._handlers: dict[str, _Handler] = {
+            MessageType.PING: self._by(self._ping),
             MessageType.PONG: self._pong,
+            MessageType.TYPING_INDICATOR: self._by(signals.typing),
+            MessageType.READ_RECEIPT: self._by(signals.read_receipt),
+            MessageType.CANCEL_RESPONSE: self._by(signals.cancel_response),
+            MessageType.AUTH_REFRESH: self._by(signals.auth_refresh),
         }
 
     def receive(self, connection: Connection, payload: bytes | None) -> None:
@@ -104,6 +116,8 @@ class Receiver:
         if (why := check_text(frame.data, self._max_text_length)) is not None:
             self._manager.send_nack(connection, message_id, why)
             return
+        if connection.is_typing:
+            self._typing.stop(connection)
         saving = connection.room.saving
         if saving is not None and (save := saving.get(message_id)) is not None:
             self._join(save, connection, frame.data, now)
@@ -168,19 +182,25 @@ class Receiver:
     # ---- signals ------------------------------------------------------------------------------------
 
     def _signal(self, connection: Connection, frame: ClientFrame) -> None:
-        handler = self._handlers.get(frame.type)
-        if handler is None:
-            why = Refused(ErrorCode.UNKNOWN_TYPE, f"type: {frame.type} is not supported by this server")
-            self._reject(connection, Rejection(frame.message_id, why))
-        else:
-            handler(connection, frame)
+        self._handlers[frame.type](connection, frame)
 
-    def _ping(self, connection: Connection, frame: ClientFrame) -> None:
+    def _by(self, take: Callable[[Connection, ClientFrame], Refused | None]) -> _Handler:
+        """Answers what `take` finds wrong with a frame."""
+
+        def handle(connection: Connection, frame: ClientFrame) -> None:
+            if (why := take(connection, frame)) is None:
+                return
+            if frame.message_id is None:
+                why = why._replace(code=ErrorCode.INVALID_FRAME)
+            self._reject(connection, Rejection(frame.message_id, why))
+
+        return handle
+
+    def _ping(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         if (fault := _fault_of_ping(frame.data)) is not None:
-            why = ErrorCode.INVALID_FRAME if frame.message_id is None else ErrorCode.VALIDATION_FAILED
-            self._reject(connection, Rejection(frame.message_id, Refused(why, fault)))
-            return
+            return Refused(ErrorCode.VALIDATION_FAILED, fault)
         self._manager.send_pong(connection, frame.message_id, frame.data)
+        return None
 
     def _pong(self, connection: Connection, frame: ClientFrame) -> None:
         """A sign of life, as every frame is."""

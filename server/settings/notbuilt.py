@@ -9,7 +9,6 @@ NOT_BUILT_YET = frozenset(
     {
         "server.workers",
         "rate_limit.signals",
-        "typing.*",
         "backplane.*",
         "auth.*",
         "ai.*",

@@ -19,10 +19,13 @@ from server.runtime.gateway import Gateway, GatewayConfig
 from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.metrics import Metrics
+from server.runtime.receipts import Receipts
 from server.runtime.receiver import Receiver
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
+from server.runtime.signals import Signals
 from server.runtime.trail import Trail
+from server.runtime.typing import TypingRelay
 from tests.support.device import CONVERSATION
 
 
@@ -106,8 +109,13 @@ class Stage:
         self.background = Background()
         self.sessions = Sessions(ids, session_ttl)
         self.manager = ConnectionManager(Metrics(), ids, self.sessions, send_queue)
-        self.delivery = Delivery(store, self.manager, Trail(100), store_timeout)
-        self.receiver = Receiver(self.manager, self.delivery, store, limiter, self.background, 4000, 10)
+        typing = TypingRelay(self.manager, ids, 4.0, 30.0)
+        receipts = Receipts(store, self.manager, ids, store_timeout)
+        signals = Signals(self.manager, typing, receipts, self.background)
+        self.delivery = Delivery(store, self.manager, Trail(100), typing, store_timeout)
+        self.receiver = Receiver(
+            self.manager, self.delivery, store, limiter, self.background, typing, signals, 4000, 10
+        )
         self.gateway = Gateway(
             self.manager,
             Conversations(store, self.manager, store_timeout),

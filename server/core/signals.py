@@ -1,0 +1,45 @@
+"""What the data of typing indicators, read receipts and cancellations means."""
+
+from typing import Any, NamedTuple
+
+from server.core.model import Refused
+from server.protocol import ErrorCode, is_identifier
+
+
+class ReadUpTo(NamedTuple):
+    """A receipt names a message or a seq; one of the two is None."""
+
+    message_id: str | None
+    seq: int | None
+
+
+def typing_of(data: Any) -> bool | Refused:
+    """`{"is_typing":true}`"""
+    value = data.get("is_typing") if isinstance(data, dict) else None
+    return value if isinstance(value, bool) else invalid("data.is_typing: must be true or false")
+
+
+def receipt_of(data: Any) -> ReadUpTo | Refused:
+    """`{"message_id":"..."}` or `{"seq":12}`; of both, the message counts."""
+    if not isinstance(data, dict):
+        return invalid("data: must be an object with message_id or seq")
+    message_id, seq = data.get("message_id"), data.get("seq")
+    if message_id is not None:
+        if isinstance(message_id, str) and is_identifier(message_id):
+            return ReadUpTo(message_id, None)
+        return invalid("data.message_id: must be an identifier")
+    if type(seq) is not int:
+        return invalid("data: message_id or seq is required")
+    return ReadUpTo(None, seq) if seq >= 1 else invalid("data.seq: must be 1 or above")
+
+
+def cancelled_id_of(data: Any) -> str | Refused:
+    """`{"message_id":"..."}`: the response that is to be stopped."""
+    value = data.get("message_id") if isinstance(data, dict) else None
+    if isinstance(value, str) and is_identifier(value):
+        return value
+    return invalid("data.message_id: is required, as an identifier")
+
+
+def invalid(text: str) -> Refused:
+    return Refused(ErrorCode.VALIDATION_FAILED, text)

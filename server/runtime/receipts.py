@@ -1,0 +1,117 @@
+"""Read receipts: how far the user and the AI have read, saved and passed on when it is forward."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from server.core import frames
+from server.core.framing import text_frame
+from server.core.model import Advance, Position, Refused
+from server.core.signals import ReadUpTo, invalid
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import MessageType
+from server.runtime.connection import Connection
+from server.runtime.group_commit import GroupCommit
+from server.runtime.ids import IdMaker
+from server.runtime.manager import ConnectionManager
+from server.runtime.room import Room
+
+
+class Read(NamedTuple):
+    """The message that was read up to. `moved`: nobody had read so far before."""
+
+    message_id: str | None  # None in a conversation without messages
+    seq: int
+    moved: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Advance(Advance):
+    moved: "asyncio.Future[bool]"
+
+
+class Receipts:
+    """Many positions are saved in one transaction. Methods raise StoreUnavailable, TimeoutError."""
+
+    def __init__(self, store: MessageStore, manager: ConnectionManager, ids: IdMaker, timeout: float) -> None:
+        self._store = store
+        self._manager = manager
+        self._ids = ids
+        self._timeout = timeout
+        self._queue: GroupCommit[_Advance, bool] = GroupCommit(store.advance, self, timeout)
+
+    async def user_read(self, connection: Connection, up_to: ReadUpTo, frame_id: str) -> Read | Refused:
+        """A device says so; the others hear it under the id of its frame."""
+        room = connection.room
+        read = await self._read(room, Position.USER_READ, up_to)
+        if isinstance(read, Read) and read.moved:
+            self._pass_on(room, read, connection.info.user_id, frame_id, connection)
+        return read
+
+    async def ai_read(self, room: Room, up_to: ReadUpTo) -> Read | Refused:
+        """The AI has read; all devices hear it."""
+        read = await self._read(room, Position.AI_READ, up_to)
+        if isinstance(read, Read) and read.moved:
+            assert room.conversation is not None
+            self._pass_on(room, read, room.conversation.ai["id"], self._ids.new())
+        return read
+
+    async def advance(self, room: Room, position: Position, seq: int) -> bool:
+        """Saves a position; whether it moved."""
+        moved: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.submit(_Advance(room.key, position, seq, time.monotonic(), moved))
+        return await moved
+
+    async def _read(self, room: Room, position: Position, up_to: ReadUpTo) -> Read | Refused:
+        async with asyncio.timeout(self._timeout):
+            found = await self._find(room, up_to)
+        if isinstance(found, Refused) or found.seq == 0:
+            return found
+        return found._replace(moved=await self.advance(room, position, found.seq))
+
+    async def _find(self, room: Room, up_to: ReadUpTo) -> Read | Refused:
+        if up_to.message_id is not None:
+            message = await self._store.find_message(room.key, up_to.message_id)
+            if message is None:
+                return invalid("data.message_id: there is no such message in this conversation")
+            return Read(message.message_id, message.seq, False)
+        assert up_to.seq is not None
+        seq = min(up_to.seq, room.last_seq)
+        messages = await self._store.history(room.key, seq - 1, 1) if seq else []
+        return Read(messages[0].message_id, seq, False) if messages else Read(None, 0, False)
+
+    def _pass_on(
+        self, room: Room, read: Read, reader: str, frame_id: str, but: Connection | None = None
+    ) -> None:
+        payload = frames.signal(
+            MessageType.READ_RECEIPT,
+            room.conversation_id,
+            frame_id,
+            {"message_id": read.message_id, "seq": read.seq},
+            self._manager.stamp(),
+            reader,
+        )
+        for connection in room.connections:
+            if connection is not but:
+                connection.offer(text_frame(payload))
+
+    def settled(self, items: list[_Advance], results: list[bool], seconds: float) -> None:
+        for item, moved in zip(items, results, strict=True):
+            if not item.moved.done():
+                item.moved.set_result(moved)
+
+    def withdrawn(self, items: list[_Advance]) -> None:
+        self._fail(items)
+
+    def overdue(self, items: list[_Advance]) -> None:
+        """Moving a position is idempotent: whoever waited too long may ask again."""
+        self._fail(items)
+
+    def failed(self, items: list[_Advance], fault: BaseException) -> None:
+        self._fail(items)
+
+    def _fail(self, items: list[_Advance]) -> None:
+        for item in items:
+            if not item.moved.done():
+                item.moved.set_exception(StoreUnavailable("the position could not be saved in time"))
