@@ -135,6 +135,8 @@ class ChatClient:
 
         Raises SessionEnded. Also begins anew after an `Ended`.
         """
+        if self._running is not None and not self._running.done():
+            raise RuntimeError("already connected, or about to be")
         self._welcomed.clear()
         self._ended = None
         self._running = asyncio.create_task(self._run(keep_trying))

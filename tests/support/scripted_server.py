@@ -1,5 +1,6 @@
 """A real WebSocket server on a free port that does, connection by connection, what a test tells it to."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -42,15 +43,16 @@ class ScriptedServer:
     """The nth connection runs the nth script, further ones the last; each is closed (1000) at its end.
 
     `refusals` are the HTTP statuses for the first handshakes. `history` answers the REST history:
-    a function of the query that returns a status and a body.
+    a coroutine function from the query to a status and a body.
     """
 
     def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
         self.visits: list[Visit] = []
         self.refusals: list[int] = []
-        self.history: Callable[[dict[str, str]], tuple[int, Any]] = lambda query: (404, {})
+        self.history: Callable[[dict[str, str]], Awaitable[tuple[int, Any]]] = _no_history
         self.history_queries: list[dict[str, str]] = []
+        self.history_asked = asyncio.Event()
         self.url = ""
 
     async def handle(self, socket: ServerConnection) -> None:
@@ -60,14 +62,19 @@ class ScriptedServer:
         with suppress(ConnectionClosed):
             await script(visit)
 
-    def answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
         parts = urlsplit(request.path)
         if parts.path.startswith("/ws/"):
             return connection.respond(HTTPStatus(self.refusals.pop(0)), "") if self.refusals else None
         query = {key: value for key, (value,) in parse_qs(parts.query).items()}
         self.history_queries.append(query)
-        status, body = self.history(query)
+        self.history_asked.set()
+        status, body = await self.history(query)
         return connection.respond(HTTPStatus(status), json.dumps(body))
+
+
+async def _no_history(query: dict[str, str]) -> tuple[int, Any]:
+    return 404, {}
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -335,6 +335,25 @@ async def test_waiting_for_the_next_attempt_can_be_cut_short() -> None:
 
 
 @asynchronous
+async def test_only_one_wait_is_cut_short() -> None:
+    slow = Backoff(base=1000.0, cap=1000.0)
+    async with scripted_server(cut_off, cut_off, idle) as server, client_of(server, backoff=slow) as client:
+        await first(client, is_a(Reconnecting))
+        client.reconnect_now()
+        await first(client, is_a(Reconnecting))
+        await asyncio.sleep(0.1)
+
+        assert len(server.visits) == 2
+
+
+@asynchronous
+async def test_a_client_that_is_connected_is_not_connected_twice() -> None:
+    async with scripted_server(idle) as server, client_of(server) as client:
+        with pytest.raises(RuntimeError, match="already"):
+            await client.connect()
+
+
+@asynchronous
 async def test_after_its_end_it_can_be_connected_again() -> None:
     async with scripted_server(close_with(4500, welcome()), idle) as server, client_of(server) as client:
         await all_events(client)
@@ -352,13 +371,26 @@ def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
 # -- order and history -------------------------------------------------------------------------------
 
 
-def history_of(last: int, size: int) -> Callable[[dict[str, str]], tuple[int, Any]]:
+def page_of(*frames: str) -> tuple[int, Any]:
+    return 200, {"items": [json.loads(each) for each in frames], "has_more": False}
+
+
+def history_of(last: int, size: int) -> Callable[[dict[str, str]], Awaitable[tuple[int, Any]]]:
     """A log of `last` messages in pages of `size`."""
 
-    def answer(query: dict[str, str]) -> tuple[int, Any]:
+    async def answer(query: dict[str, str]) -> tuple[int, Any]:
         start = int(query["after_seq"]) + 1
-        page = [json.loads(chat(seq)) for seq in range(start, min(start + size, last + 1))]
-        return 200, {"items": page, "has_more": start + size <= last}
+        return page_of(*(chat(seq) for seq in range(start, min(start + size, last + 1))))
+
+    return answer
+
+
+def answers(*given: tuple[int, Any]) -> Callable[[dict[str, str]], Awaitable[tuple[int, Any]]]:
+    """One after the other; the last again and again."""
+    left = list(given)
+
+    async def answer(query: dict[str, str]) -> tuple[int, Any]:
+        return left.pop(0) if len(left) > 1 else left[0]
 
     return answer
 
@@ -392,7 +424,7 @@ async def test_a_hole_in_what_the_server_sends_is_mended() -> None:
 async def test_a_history_that_cannot_be_read_leaves_the_gap_and_shows_the_rest() -> None:
     leaky = close_after_reading(welcome(), chat(1), chat(4))
     async with scripted_server(leaky) as server, client_of(server) as client:
-        server.history = lambda query: (401, {"data": "a key is needed", "error": {"code": "unauthorized"}})
+        server.history = answers((401, {"data": "a key is needed", "error": {"code": "unauthorized"}}))
         shown = await until_messages(client, 2)
 
         assert seqs(shown) == [1, 4]
@@ -404,12 +436,65 @@ async def test_a_history_that_cannot_be_read_leaves_the_gap_and_shows_the_rest()
 
 @asynchronous
 async def test_a_history_that_is_busy_is_asked_again() -> None:
-    answers = iter([(503, {}), (200, {"items": [json.loads(chat(3))], "has_more": False})])
     async with scripted_server(idle) as server, client_of(server, api_key="key") as client:
-        server.history = lambda query: next(answers)
+        server.history = answers((503, {}), page_of(chat(3)))
 
         assert [each["seq"] for each in await client.history(before_seq=4, limit=10)] == [3]
         assert server.history_queries[-1] == {"before_seq": "4", "limit": "10"}
+
+
+@asynchronous
+async def test_a_page_of_a_log_that_was_replaced_meanwhile_is_not_shown() -> None:
+    replaced = asyncio.Event()
+
+    async def history(query: dict[str, str]) -> tuple[int, Any]:
+        if not replaced.is_set():
+            await replaced.wait()
+            return page_of(chat(2, "old2"), chat(3, "old3"))
+        return page_of(chat(1, "new1"), chat(2, "new2"))
+
+    async def old_log(visit: Visit) -> None:
+        await visit.say(welcome(), chat(1, "old1"), chat(4, "old4"))
+        await server.history_asked.wait()
+        await visit.socket.close(1001)
+
+    new_log = close_after_reading(welcome(2, epoch="e2", gap={"from": 1, "to": 2}))
+    async with scripted_server(old_log, new_log) as server:
+        server.history = history
+        async with client_of(server) as client:
+            before: list[Event] = []
+            async for event in client:
+                before.append(event)
+                if isinstance(event, Welcomed) and event.replaced:
+                    break
+            replaced.set()
+            after = await until_messages(client, 2)
+
+    assert [event.message_id for event in before if isinstance(event, Message)] == ["old1", "old4"]
+    assert [event.message_id for event in after if isinstance(event, Message)] == ["new1", "new2"]
+
+
+@asynchronous
+async def test_what_waits_for_the_history_comes_out_before_the_end() -> None:
+    async def script(visit: Visit) -> None:
+        await visit.say(welcome(), chat(1), chat(4))
+        await server.history_asked.wait()
+        await visit.socket.close(4500)
+
+    never = asyncio.Event()
+
+    async def history(query: dict[str, str]) -> tuple[int, Any]:
+        await never.wait()
+        return 404, {}
+
+    async with scripted_server(script) as server:
+        server.history = history
+        async with client_of(server) as client:
+            events = await all_events(client)
+        never.set()
+
+    assert seqs(events) == [1, 4]
+    assert events[-1] == Ended(4500, "")
 
 
 @asynchronous
