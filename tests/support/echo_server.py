@@ -41,10 +41,12 @@ class Echo:
 
 
 class EchoServer:
-    """`users` are those of all connections so far."""
+    """`users` are those of all connections so far; they are attached while `may_attach` is set."""
 
     def __init__(self) -> None:
         self.users: list[Echo] = []
+        self.may_attach = asyncio.Event()
+        self.may_attach.set()
         self.port = 0
         self.routes = [
             WebSocketRoute("/echo", self._echo),
@@ -54,8 +56,10 @@ class EchoServer:
 
     async def _echo(self, websocket: WebSocket) -> None:
         socket = await accept(websocket)
-        self.users.append(Echo(socket))
-        await socket.attach(self.users[-1])
+        user = Echo(socket)
+        self.users.append(user)
+        await self.may_attach.wait()
+        await socket.attach(user)
 
     async def _break(self, websocket: WebSocket) -> None:
         raise RuntimeError("broken on purpose")
