@@ -240,6 +240,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _begin_close(self) -> None:
         self._is_closing = True
         self.write = _ignore
+        self._head_writer = None
 
     def _keep(self, data: bytes) -> None:
         if self._is_over:

@@ -174,7 +174,8 @@ async def test_a_connection_that_ends_without_a_close_frame_is_1006(linger: byte
 async def test_a_peer_that_vanishes_before_the_endpoint_has_attached_is_heard_of_at_once() -> None:
     async with echo_server(LIMITS) as server:
         server.may_attach.clear()
-        async with websocket(server.port):
+        async with wire(server.port) as it:
+            it.send(upgrade_request("/echo"))
             user = await user_of(server)
         await until(lambda: protocol_of(user).transport.is_closing())
         server.may_attach.set()
@@ -187,10 +188,12 @@ async def test_what_came_before_the_endpoint_attached_comes_first_and_in_order()
     async with echo_server(LIMITS) as server, wire(server.port) as it:
         server.may_attach.clear()
         it.send(upgrade_request("/echo") + client_frame(TEXT, b"0"))
-        await it.http_answer()
         texts = [b"%d" % n for n in range(1, 20_000)]  # more than is kept: TCP holds the rest
         it.send(b"".join(client_frame(TEXT, text) for text in texts))
+        transport = protocol_of(await user_of(server)).transport
+        await until(lambda: not transport.is_reading())
         server.may_attach.set()
+        await it.http_answer()
 
         assert [await it.frame() for _ in range(20_000)] == [(TEXT, b"0"), *((TEXT, t) for t in texts)]
 
