@@ -20,6 +20,10 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    async def finished(self) -> None:
+        """Waits for the end of what runs now."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def stop(self) -> None:
         """Cancels what still runs, and waits for its end."""
         tasks = list(self._tasks)

@@ -1,9 +1,11 @@
 """The middle of a message's path: save in groups, broadcast in seq order, then answer."""
 
+import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -15,9 +17,11 @@ from server.core.model import (
     STORE_UNAVAILABLE,
     Draft,
     Outcome,
+    settle_resend,
 )
-from server.ports import MessageStore
+from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode, MessageType
+from server.runtime.background import Background
 from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
@@ -25,6 +29,8 @@ from server.runtime.trail import Trail
 from server.runtime.typing import TypingRelay
 
 log = structlog.get_logger()
+
+_SECOND_LOOK_SECONDS: Final = 0.5  # for the store to tell whether a withdrawn message was there before
 
 
 class Asker(Protocol):
@@ -57,8 +63,11 @@ class Delivery:
         timeout: float,
     ) -> None:
         self._manager = manager
+        self._store = store
         self._trail = trail
         self._typing = typing
+        self._background = Background()
+        self._unsaved = 0  # messages that the store is asked about once more
         self._metrics = manager.metrics
         self.timeout = timeout
         self._is_traced = log.is_enabled_for(logging.DEBUG)
@@ -67,11 +76,12 @@ class Delivery:
     @property
     def pending(self) -> int:
         """Messages whose fate is open."""
-        return self._queue.pending
+        return self._queue.pending + self._unsaved
 
     async def drained(self) -> None:
         """Waits until every message is settled."""
         await self._queue.drained()
+        await self._background.finished()
 
     def submit(self, save: Save) -> None:
         """The answer comes by `settled` of its askers, within the store's timeout."""
@@ -85,19 +95,25 @@ class Delivery:
         self._metrics.record_commit(len(items), seconds)
         self._manager.hold_stamp()
         now = time.monotonic()
+        unsaved: list[Save] = []
         for save, outcome in zip(items, results, strict=True):
             try:
-                delivered_to = self._broadcast(save, outcome) if type(outcome) is int else 0
-                self._answer(save, outcome, now, delivered_to)
+                if type(outcome) is int:
+                    self._answer(save, outcome, now, self._broadcast(save, outcome))
+                elif outcome is STORE_UNAVAILABLE:
+                    unsaved.append(save)
+                else:
+                    self._answer(save, outcome, now)
             except Exception:
                 self._fail(save)
         self._manager.flush()
+        if unsaved:
+            self.withdrawn(unsaved)
         self._trail.committed(items, results)
 
     def withdrawn(self, items: list[Save]) -> None:
-        now = time.monotonic()
-        for save in items:
-            self._answer(save, STORE_UNAVAILABLE, now)
+        self._unsaved += len(items)
+        self._background.run(self._answer_unsaved(items), "answer-unsaved")
 
     def overdue(self, items: list[Save]) -> None:
         """Whoever asked too long ago hears that the outcome is open; the save itself goes on."""
@@ -112,6 +128,21 @@ class Delivery:
         now = time.monotonic()
         for save in items:
             self._answer(save, OUTCOME_UNKNOWN, now)
+
+    async def _answer_unsaved(self, saves: list[Save]) -> None:
+        """One may be a resend of a message that was saved earlier, which a plain NACK would deny."""
+        outcomes: list[Outcome] = [STORE_UNAVAILABLE] * len(saves)
+        try:
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout(_SECOND_LOOK_SECONDS):
+                    for place, save in enumerate(saves):
+                        if stored := await self._store.find_message(save.conversation_key, save.message_id):
+                            outcomes[place] = settle_resend(save, stored)
+        finally:
+            self._unsaved -= len(saves)
+            now = time.monotonic()
+            for save, outcome in zip(saves, outcomes, strict=True):
+                self._answer(save, outcome, now)
 
     def _broadcast(self, save: Save, seq: int) -> int:
         room = save.room

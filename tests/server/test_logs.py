@@ -1,0 +1,60 @@
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+_LOG = """
+import logging, structlog
+from server.logs import configure_logs
+configure_logs({level!r}, {format!r})
+log = structlog.get_logger()
+secret = "the-token"
+log.debug("quiet")
+log.info("event", reason="red \\x1b[31m\\nforged line", name="plain")
+try:
+    raise ValueError("went wrong")
+except ValueError:
+    log.exception("failed")
+logging.getLogger("uvicorn").warning("from %s", "uvicorn")
+"""
+
+
+def _run(format: str, level: str = "info") -> str:
+    code = _LOG.format(format=format, level=level)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == ""
+    return ran.stderr
+
+
+def _json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("format", ["json", "auto"])
+def test_without_a_terminal_every_line_is_one_json_object(format: str) -> None:
+    event, failed, foreign = _json_lines(_run(format))
+    assert (event["event"], event["level"], event["name"]) == ("event", "info", "plain")
+    assert event["timestamp"].endswith("Z")
+    assert failed["exception"][0]["exc_value"] == "went wrong"
+    assert (foreign["event"], foreign["level"]) == ("from uvicorn", "warning")
+
+
+def test_the_level_decides_what_is_said() -> None:
+    assert _json_lines(_run("json", "debug"))[0]["event"] == "quiet"
+    assert [line["event"] for line in _json_lines(_run("json", "error"))] == ["failed"]
+
+
+def test_on_the_console_what_others_wrote_cannot_forge_a_line_or_move_the_cursor() -> None:
+    text = _run("console")
+    assert "\x1b" not in text
+    assert "red \\x1b[31m\\nforged line" in text or r"red \\x1b[31m\\nforged line" in text
+    assert not any(line.startswith("forged line") for line in text.splitlines())
+    assert "ValueError: went wrong" in text
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_stack_shows_no_local_variables(format: str) -> None:
+    """They hold messages and tokens."""
+    assert "the-token" not in _run(format)
