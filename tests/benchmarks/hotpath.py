@@ -18,6 +18,7 @@ import uvloop
 
 from server.core.clock import rfc3339
 from server.core.joining import JoinRequest, Refusal
+from server.logs import configure_logs
 from server.main import Services, open_services
 from server.settings import load_settings
 from server.transport.limits import Limits
@@ -95,6 +96,7 @@ async def measure(devices: int, profile: bool) -> None:
 
 
 if __name__ == "__main__":
+    configure_logs("warning", "json")
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--devices", type=int, default=3)
     parser.add_argument("--profile", action="store_true")
