@@ -28,6 +28,7 @@ from server.store.sqlite_schema import SchemaTooNew, upgrade
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
     FIND_MESSAGE,
+    MAX_ROWS,
     MESSAGE_COLUMNS,
     SqliteWriter,
     conversation_of,
@@ -48,7 +49,7 @@ _QUICK_SECONDS: Final = 0.002
 _SMALL_BATCH: Final = 16
 _MARK_SECONDS: Final = 1.0  # by so much of its messages may a backup that is restored after a crash be missed
 _CACHE_KIB: Final = 32768
-_STATEMENTS: Final = 64
+_STATEMENTS: Final = MAX_ROWS + 32  # an INSERT of each size, prepared once, and the rest
 
 _HISTORY = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
 _HISTORY_BEFORE = (

@@ -5,7 +5,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -31,13 +31,9 @@ T = TypeVar("T")
 _COLUMNS: Final = "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish"
 MESSAGE_COLUMNS: Final = "seq, message_id, type, sender, data, created_at, client_timestamp, finish"
 _ROW: Final = "(?,?,?,?,?,?,?,?,?)"
-# Rows go in by statements of 1, 2, 4 ... 128 rows: the thread needs the interpreter's lock once a
-# statement and not once a row. OR ROLLBACK, because a statement of several rows that must be able to
-# undo itself alone copies every page that it touches (half as much again per row).
-_INSERT: Final = {
-    size: f"INSERT OR ROLLBACK INTO messages ({_COLUMNS}) VALUES {','.join([_ROW] * size)}"
-    for size in (1, 2, 4, 8, 16, 32, 64, 128)
-}
+# A batch goes in by one statement, up to this many rows: the thread takes the interpreter's lock once a
+# statement, and under load waits for it each time. SQLite allows 32766 values in one.
+MAX_ROWS: Final = 128
 _INSERT_ONE: Final = f"INSERT INTO messages ({_COLUMNS}) VALUES {_ROW}"
 # What a single row can be at fault for; anything else is the database's.
 _BAD_ROW: Final = (
@@ -75,6 +71,14 @@ Rest = Callable[[], list[Outcome]]
 
 class _NoConversation(sqlite3.IntegrityError):
     """The conversation was deleted while a message for it was on its way."""
+
+
+@cache
+def _insert_sql(rows: int) -> str:
+    """OR ROLLBACK, because a statement of several rows that must be able to undo itself alone copies every
+    page that it touches: half as much again per row.
+    """
+    return f"INSERT OR ROLLBACK INTO messages ({_COLUMNS}) VALUES {','.join([_ROW] * rows)}"
 
 
 class SqliteWriter:
@@ -187,9 +191,9 @@ class SqliteWriter:
     def _insert(self, rows: list[Row]) -> None:
         start = 0
         while left := len(rows) - start:
-            size = 128 if left >= 128 else 1 << (left.bit_length() - 1)
+            size = min(left, MAX_ROWS)
             values = [value for row in rows[start : start + size] for value in row]
-            self._db.execute(_INSERT[size], values)
+            self._db.execute(_insert_sql(size), values)
             start += size
 
     def _save_one_by_one(self, drafts: list[Draft]) -> list[Outcome]:
