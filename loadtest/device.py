@@ -97,7 +97,7 @@ class Device:
         self._greenlet.kill()
 
     def tick(self, now: float) -> None:
-        """To be called several times a second: time-outs and resends."""
+        """To be called about once a second: time-outs and resends."""
         deadline = self.session.deadline()
         if deadline is not None and deadline <= now:
             self._take(self.session.tick(now), now)

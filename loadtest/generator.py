@@ -19,7 +19,7 @@ from loadtest.rest import Frame, Rest, RestError
 from loadtest.tally import Tally
 
 _TICK: Final = 0.01
-_DEVICE_TICK: Final = 0.25
+_DEVICE_TICK: Final = 1.0
 _SPOT_CHECK_INTERVAL: Final = 0.5
 
 # All answered and everybody connected, but a message not seen for this long: it will not come any more.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from loadtest.ledger import Finding
 from loadtest.plan import Settings
@@ -146,6 +146,7 @@ class Result(BaseModel):
     curves: Curves
     timeline: list[Point]
 
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
     @property
     def verdict(self) -> str:
         """`passed`, `failed` or `not valid`."""

@@ -1,6 +1,5 @@
 """The result as a page to look at: one file, no network."""
 
-import json
 from importlib.resources import files
 from string import Template
 
@@ -14,6 +13,6 @@ def to_html(result: Result) -> str:
         (folder / name).read_text("utf-8") for name in ("page.css", "page.js", "page.html")
     )
     # "<" could end the script element that holds the data.
-    data = json.dumps(result.model_dump(mode="json") | {"verdict": result.verdict}).replace("<", "\\u003c")
+    data = result.model_dump_json().replace("<", "\\u003c")
     title = f"{result.scenario}: {result.verdict}"
     return Template(template).substitute(title=title, style=style, script=script, data=data)
