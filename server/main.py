@@ -15,6 +15,7 @@ from typing import Final
 import uvloop
 from fastapi import Depends, FastAPI
 
+from server.ai.demo import DemoResponder
 from server.api.ai_messages import AIMessages, ai_messages_router
 from server.api.ai_room import AIRooms
 from server.api.ai_signals import AISignals, ai_signals_router
@@ -30,7 +31,7 @@ from server.api.websocket import Door, websocket_route
 from server.core.admission import Network, Places
 from server.core.rate_limit import RateLimiter
 from server.logs import configure_logs
-from server.ports import MessageStore, StoreUnavailable
+from server.ports import MessageStore, Responder, StoreUnavailable
 from server.protocol import RateLimit
 from server.runtime.admission import Admission
 from server.runtime.ai_speech import AISpeech
@@ -51,6 +52,7 @@ from server.runtime.shutdown import Shutdown
 from server.runtime.signals import Signals
 from server.runtime.sweeper import Sweeper
 from server.runtime.trail import Trail
+from server.runtime.turns import TurnConfig, Turns
 from server.runtime.typing import TypingRelay
 from server.settings import Settings, shown
 from server.store.file_lock import DatabaseInUse
@@ -132,6 +134,26 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
     )
     shutdown = Shutdown(manager, gateway, receiver, delivery)
     sweeper = Sweeper(manager, limiter, settings.heartbeat.interval, settings.heartbeat.timeout)
+    if (responder := make_responder(settings)) is not None:
+        turns = Turns(
+            manager,
+            conversations,
+            store,
+            responder,
+            speech,
+            typing,
+            receipts,
+            trail,
+            background,
+            TurnConfig(
+                settings.ai.turn_wait,
+                settings.ai.turn_max_wait,
+                settings.ai.history,
+                settings.ai.interrupt == "cancel",
+            ),
+        )
+        delivery.on_chat = turns.message_saved
+        background.run(turns.resume(), "resume-turns")
     background.run(sweeper.beat(), "heartbeat")
     background.run(sweeper.keep_time(), "keep-time")
     background.run(sweeper.measure_lag(), "measure-lag")
@@ -159,6 +181,11 @@ def make_store(settings: Settings) -> MessageStore:
     if url.startswith("postgresql://"):
         raise StoreUnavailable("PostgreSQL is not built yet; sqlite:///FILE is")
     return SqliteStore(Path(url.removeprefix("sqlite:///")), settings.store.durability == "full")
+
+
+def make_responder(settings: Settings) -> Responder | None:
+    """Who `ai.responder` names; None where AI services speak through the REST API alone."""
+    return DemoResponder() if settings.ai.responder == "demo" else None
 
 
 def _gateway_config(settings: Settings) -> GatewayConfig:

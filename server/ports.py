@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, Protocol, TypeVar
 
 from server.core.model import (
@@ -15,6 +15,7 @@ from server.core.model import (
     StoredMessage,
     Summary,
 )
+from server.core.turns import Turn
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -130,6 +131,24 @@ class MessageStore(Protocol):
         one of them is refused.
         """
         ...
+
+
+class ResponderFailed(Exception):
+    """No answer could be made; the turn is tried again later."""
+
+
+class Responder(Protocol):
+    """Who writes the AI's answers."""
+
+    def answer(self, turn: Turn) -> AsyncIterator[str]:
+        """The answer's text in pieces; no pieces: it comes another way, or not at all.
+
+        Called for several conversations at a time, and again for the same turn after a fault or a
+        crash. May be cancelled at any await. Raises ResponderFailed.
+        """
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Socket(Protocol):

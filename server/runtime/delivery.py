@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -68,6 +69,7 @@ class Delivery:
         self._typing = typing
         self._background = Background()
         self._unsaved = 0  # messages that the store is asked about once more
+        self.on_chat: Callable[[Room], None] | None = None  # hears of every message of a user
         self._metrics = manager.metrics
         self.timeout = timeout
         self._is_traced = log.is_enabled_for(logging.DEBUG)
@@ -150,6 +152,8 @@ class Delivery:
         room.last_activity = save.created_at
         if save.type is MessageType.CHAT_MESSAGE:
             self._metrics.chat_messages += 1
+            if self.on_chat is not None:
+                self.on_chat(room)
         else:
             self._metrics.ai_responses += 1
             self._typing.stop_ai(room)
