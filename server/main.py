@@ -25,6 +25,7 @@ from server.api.guards import BodyLimit, no_writes_while_draining
 from server.api.history import History, history_router
 from server.api.operations import Operations, operations_router
 from server.api.page import page_router
+from server.api.prometheus import prometheus_router
 from server.api.status import Status, status_router
 from server.api.users import UserResource, users_router
 from server.api.websocket import Door, websocket_route
@@ -215,6 +216,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     install_error_handlers(app)
     app.router.routes.append(websocket_route(services.gateway, services.door, services.manager.metrics))
     app.include_router(status_router(services.status))
+    app.include_router(prometheus_router(services.status))
     guards = [Depends(no_writes_while_draining(services.shutdown))]
     for router in (
         ai_messages_router(services.ai_messages),

@@ -86,7 +86,7 @@ def write_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _described(status: int) -> dict[str, Any]:
     code, text = _EXAMPLES[status]
-    example = error_body(Refused(code, text))
+    example = error_body(Refused(code, text), "5f0c1a3b-77a1-4f0e-8a34-1f0c3d1e9b11")
     return {
         "model": ErrorBody,
         "description": _MEANING[status],

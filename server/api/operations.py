@@ -38,6 +38,8 @@ class Told(BaseModel):
 class DrainRequest(BaseModel):
     """How fast the node empties."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"per_second": 20}]})
+
     per_second: int = Field(100, ge=1, le=100_000, description="Connections closed a second.")
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
+from server.api.errors import error_responses
 from server.core.clock import rfc3339
 from server.ports import MessageStore
 from server.runtime.connection import Connection
@@ -225,27 +226,27 @@ def status_router(status: Status) -> APIRouter:
         """200 while the process answers."""
         return {"status": "ok"}
 
-    @router.get("/stats")
+    @router.get("/stats", responses=error_responses())
     async def stats() -> dict[str, Any]:
         """Counters since the start, latencies over the last minute."""
         return status.stats()
 
-    @router.get("/stats/connections")
+    @router.get("/stats/connections", responses=error_responses())
     async def connections(limit: Limit = 100) -> dict[str, Any]:
         """Live connections."""
         return status.connections(limit)
 
-    @router.get("/stats/conversations")
+    @router.get("/stats/conversations", responses=error_responses())
     async def conversations(limit: Limit = 100) -> dict[str, Any]:
         """Conversations that somebody is connected to."""
         return status.conversations(limit)
 
-    @router.get("/stats/events")
+    @router.get("/stats/events", responses=error_responses())
     async def events(limit: Limit = 100) -> dict[str, Any]:
         """The last connects, reconnects, replacements and disconnects, the newest first."""
         return status.events(limit)
 
-    @router.get("/stats/errors")
+    @router.get("/stats/errors", responses=error_responses())
     async def errors(limit: Limit = 100) -> dict[str, Any]:
         """The last errors and NACKs with their context, the newest first."""
         return status.errors(limit)

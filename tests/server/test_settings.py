@@ -31,7 +31,8 @@ def faults(
     return tuple(line.replace(f"{tmp_path}/", "") for line in raised.value.faults)
 
 
-def test_the_defaults_satisfy_every_rule() -> None:
+def test_the_defaults_satisfy_every_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # away from the repository's config.toml
     assert load_settings(None, {}, {}).model_dump() == Settings().model_dump()
 
 
