@@ -16,6 +16,7 @@ import uvloop
 from fastapi import Depends, FastAPI
 
 from server.ai.demo import DemoResponder
+from server.api.access import Access, Keys
 from server.api.ai_messages import AIMessages, ai_messages_router
 from server.api.ai_room import AIRooms
 from server.api.ai_signals import AISignals, ai_signals_router
@@ -52,6 +53,7 @@ from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
 from server.runtime.signals import Signals
 from server.runtime.sweeper import Sweeper
+from server.runtime.tokens import Tokens, UnusableKey
 from server.runtime.trail import Trail
 from server.runtime.turns import TurnConfig, Turns
 from server.runtime.typing import TypingRelay
@@ -118,6 +120,8 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
     announcer = Announcer(manager)
     limit = settings.rate_limit
     limiter = RateLimiter(limit.messages, limit.window) if limit.enabled else None
+    signal_limiter = RateLimiter(limit.signals, limit.window) if limit.enabled else None
+    tokens = make_tokens(settings)
     receiver = Receiver(
         manager,
         delivery,
@@ -125,16 +129,18 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         limiter,
         background,
         typing,
-        Signals(manager, typing, receipts, background),
+        Signals(manager, typing, receipts, background, tokens),
         settings.limits.max_text_length,
         settings.limits.max_invalid_frames,
+        signal_limiter,
     )
     admission = Admission(manager, _places(settings))
     gateway = Gateway(
         manager, conversations, store, background, receiver, statuses, admission, _gateway_config(settings)
     )
     shutdown = Shutdown(manager, gateway, receiver, delivery)
-    sweeper = Sweeper(manager, limiter, settings.heartbeat.interval, settings.heartbeat.timeout)
+    limiters = [each for each in (limiter, signal_limiter) if each is not None]
+    sweeper = Sweeper(manager, limiters, settings.heartbeat.interval, settings.heartbeat.timeout)
     if (responder := make_responder(settings)) is not None:
         turns = Turns(
             manager,
@@ -162,7 +168,7 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
         store,
         manager,
         gateway,
-        Door(admission, _networks(settings), settings.server.allowed_origins),
+        Door(admission, _networks(settings), settings.server.allowed_origins, tokens),
         shutdown,
         Status(VERSION, ids.prefix, store, manager, delivery, gateway),
         AIMessages(rooms, speech, ids, settings.limits.max_ai_text_length),
@@ -202,6 +208,15 @@ def _gateway_config(settings: Settings) -> GatewayConfig:
     )
 
 
+def make_tokens(settings: Settings) -> Tokens | None:
+    """None where no JWT is asked for. Raises UnusableKey."""
+    auth = settings.auth
+    key = auth.jwt_secret.get_secret_value()
+    if auth.jwt_public_key_file:
+        key = Path(auth.jwt_public_key_file).read_text(encoding="utf-8")
+    return Tokens(key, auth.jwt_algorithms, auth.jwt_audience) if key else None
+
+
 def _places(settings: Settings) -> Places:
     limits = settings.connections
     return Places(limits.max_total, limits.max_per_ip, limits.max_per_user)
@@ -214,6 +229,7 @@ def _networks(settings: Settings) -> tuple[Network, ...]:
 def add_routes(app: FastAPI, services: Services) -> None:
     """Everything that the server answers."""
     install_error_handlers(app)
+    app.state.store = services.store
     app.router.routes.append(websocket_route(services.gateway, services.door, services.manager.metrics))
     app.include_router(status_router(services.status))
     app.include_router(prometheus_router(services.status))
@@ -232,6 +248,8 @@ def add_routes(app: FastAPI, services: Services) -> None:
 def _new_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
     app.add_middleware(BodyLimit)
+    keys = Keys([key.get_secret_value() for key in settings.auth.api_keys])
+    app.add_middleware(Access, keys=keys, tokens=make_tokens(settings))
     if settings.server.web_client:
         app.include_router(page_router())
     return app
@@ -271,6 +289,10 @@ def serve(settings: Settings) -> int:
             return runner.run(_serve(settings))
     except (DatabaseInUse, SchemaTooNew, StoreUnavailable) as fault:
         print(f"chatctl: store.url = {shown('store.url', settings.store.url)}: {fault}", file=sys.stderr)
+        return _CANNOT_START
+    except UnusableKey as fault:
+        key = "auth.jwt_public_key_file" if settings.auth.jwt_public_key_file else "auth.jwt_secret"
+        print(f"chatctl: {key} = {shown(key, settings.value_of(key))}: {fault}", file=sys.stderr)
         return _CANNOT_START
 
 

@@ -54,6 +54,7 @@ def not_found(what: str) -> ApiError:
 
 _EXAMPLES: Final = {
     401: (ErrorCode.UNAUTHORIZED, "an API key is needed"),
+    403: (ErrorCode.FORBIDDEN, "a user's token reads that user's conversations only"),
     404: (ErrorCode.NOT_FOUND, "conversation not found"),
     409: (ErrorCode.CONFLICT, "ai_id: the conversation's AI is ai_alex"),
     413: (ErrorCode.TOO_LARGE, "the body is larger than 1048576 bytes"),
@@ -64,6 +65,7 @@ _EXAMPLES: Final = {
 }
 _MEANING: Final = {
     401: "No key, or a wrong one, where keys are asked for",
+    403: "A user's token, where a service's key is asked for",
     404: "There is no such thing, or it is another's",
     409: "It contradicts what there is",
     413: "The body is larger than 1 MiB",
@@ -76,7 +78,7 @@ _MEANING: Final = {
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's `responses`: what it may answer beside success. Some may come from every route."""
-    return {status: _described(status) for status in sorted({401, 422, 500, *statuses})}
+    return {status: _described(status) for status in sorted({401, 403, 422, 500, *statuses})}
 
 
 def write_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -104,30 +106,35 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def on_api_error(request: Request, fault: ApiError) -> JSONResponse:
-        return _answer(_STATUS.get(fault.why.code, 422), fault.why, fault.message_id)
+        return error_answer(_STATUS.get(fault.why.code, 422), fault.why, fault.message_id)
 
     @app.exception_handler(StoreUnavailable)
     @app.exception_handler(TimeoutError)
     async def on_store_unavailable(request: Request, fault: Exception) -> JSONResponse:
-        return _answer(503, STORE_UNAVAILABLE._replace(text="The database does not answer; try again"), None)
+        return error_answer(
+            503, STORE_UNAVAILABLE._replace(text="The database does not answer; try again"), None
+        )
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, fault: RequestValidationError) -> JSONResponse:
-        return _answer(422, Refused(ErrorCode.VALIDATION_FAILED, _describe(fault)), _message_id(fault.body))
+        return error_answer(
+            422, Refused(ErrorCode.VALIDATION_FAILED, _describe(fault)), _message_id(fault.body)
+        )
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, fault: HTTPException) -> JSONResponse:
         code = _BY_STATUS.get(fault.status_code, ErrorCode.VALIDATION_FAILED)
-        answer = _answer(fault.status_code, Refused(code, str(fault.detail)), None)
+        answer = error_answer(fault.status_code, Refused(code, str(fault.detail)), None)
         answer.headers.update(fault.headers or {})
         return answer
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, fault: Exception) -> JSONResponse:
-        return _answer(500, Refused(ErrorCode.INTERNAL_ERROR, "a fault of the server"), None)
+        return error_answer(500, Refused(ErrorCode.INTERNAL_ERROR, "a fault of the server"), None)
 
 
-def _answer(status: int, why: Refused, message_id: str | None) -> JSONResponse:
+def error_answer(status: int, why: Refused, message_id: str | None = None) -> JSONResponse:
+    """The whole response of an error."""
     return JSONResponse(error_body(why, message_id), status, _headers(status, why))
 
 
@@ -138,6 +145,8 @@ def error_body(why: Refused, message_id: str | None = None) -> dict[str, Any]:
 
 def _headers(status: int, why: Refused) -> dict[str, str]:
     headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
         headers["Retry-After"] = str(max(_RETRY_AFTER, round(why.retry_after or 0)))
     return headers

@@ -1,7 +1,7 @@
 """`/ws/{user_id}?conversation_id=...`: the way in for devices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -10,13 +10,17 @@ from starlette.websockets import WebSocket
 
 from server.core.admission import Network, client_address, origin_allowed
 from server.core.joining import JoinRequest, Refusal, read_join_request
+from server.core.model import Refused
 from server.protocol import CloseCode
 from server.runtime.admission import Admission
 from server.runtime.connection import Connection
 from server.runtime.gateway import Gateway
 from server.runtime.metrics import Metrics
+from server.runtime.tokens import Tokens
 from server.transport.socket import accept, refuse_handshake
 
+SUBPROTOCOL: Final = "chat.v1"
+_BEARER: Final = "bearer."
 _FULL: Final = "the server is full"
 _FOREIGN_PAGE: Final = Refusal(
     CloseCode.POLICY_VIOLATION, "pages of this origin may not connect (server.allowed_origins)", "origin"
@@ -30,15 +34,22 @@ class Door:
     admission: Admission
     trusted_proxies: Sequence[Network]
     allowed_origins: Sequence[str]
+    tokens: Tokens | None
 
     def read(self, websocket: WebSocket) -> JoinRequest | Refusal:
         """What a handshake asks for, or why it is refused."""
         headers = websocket.headers
         if not origin_allowed(headers.get("origin"), headers.get("host"), self.allowed_origins):
             return _FOREIGN_PAGE
-        return read_join_request(
+        request = read_join_request(
             websocket.path_params["user_id"], websocket.query_params, self._address(websocket)
         )
+        if self.tokens is None or isinstance(request, Refusal):
+            return request
+        found = self.tokens.verify_for(token_of(websocket), request.user_id)
+        if isinstance(found, Refused):
+            return Refusal(CloseCode.POLICY_VIOLATION, found.text, "token")
+        return replace(request, expires=found.expires)
 
     def _address(self, websocket: WebSocket) -> str:
         peer = websocket.client.host if websocket.client else ""
@@ -46,6 +57,17 @@ class Door:
             return peer
         forwarded_for = ",".join(websocket.headers.getlist("x-forwarded-for"))
         return client_address(peer, forwarded_for, self.trusted_proxies)
+
+
+def token_of(websocket: WebSocket) -> str | None:
+    """By header (native apps), subprotocol `bearer.T` (browsers) or `?token=`: the first present decides."""
+    scheme, _, token = websocket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    for offered in websocket.scope.get("subprotocols", ()):
+        if offered.startswith(_BEARER):
+            return str(offered).removeprefix(_BEARER)
+    return websocket.query_params.get("token")
 
 
 def websocket_route(gateway: Gateway, door: Door, metrics: Metrics) -> WebSocketRoute:
@@ -62,7 +84,8 @@ def websocket_route(gateway: Gateway, door: Door, metrics: Metrics) -> WebSocket
         answer: Connection | Refusal | None = None
         try:
             request = door.read(websocket)
-            socket = await accept(websocket)
+            offered = websocket.scope.get("subprotocols", ())
+            socket = await accept(websocket, SUBPROTOCOL if SUBPROTOCOL in offered else None)
             answer = request if isinstance(request, Refusal) else await gateway.join(request, socket)
         finally:
             if not isinstance(answer, Refusal):

@@ -1,5 +1,6 @@
 """Who may connect, decided from the request alone: `/ws/{user_id}?conversation_id=...`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -28,6 +29,7 @@ class JoinRequest:
     last_seq: int | None
     epoch: str | None
     ip: str
+    expires: float = math.inf  # of its token, in seconds since the epoch
 
 
 def read_join_request(user_id: str, query: Mapping[str, str], ip: str) -> JoinRequest | Refusal:

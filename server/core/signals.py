@@ -1,4 +1,4 @@
-"""What the data of typing indicators, read receipts and cancellations means."""
+"""What the data of typing indicators, read receipts, cancellations and new tokens means."""
 
 from typing import Any, NamedTuple
 
@@ -39,6 +39,12 @@ def cancelled_id_of(data: Any) -> str | Refused:
     if isinstance(value, str) and is_identifier(value):
         return value
     return invalid("data.message_id: is required, as an identifier")
+
+
+def token_of(data: Any) -> str | Refused:
+    """`{"token":"..."}`"""
+    value = data.get("token") if isinstance(data, dict) else None
+    return value if isinstance(value, str) else invalid("data.token: is required, as a string")
 
 
 def invalid(text: str) -> Refused:

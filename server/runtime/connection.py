@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -54,6 +55,7 @@ class ConnectionInfo:
     last_heartbeat: float
     last_ping: float
     reconnects: int = 0
+    expires: float = math.inf  # of its token, in seconds since the epoch
     sent: int = 0
     received: int = 0
 

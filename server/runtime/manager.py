@@ -69,6 +69,7 @@ class ConnectionManager:
             last_heartbeat=now,
             last_ping=now,
             reconnects=session.reconnects,
+            expires=request.expires,
         )
         connection = Connection(
             info, room, socket, self._flusher, self._send_queue, listener, self.disconnect

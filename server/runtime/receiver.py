@@ -56,6 +56,7 @@ class Receiver:
         signals: Signals,
         max_text_length: int,
         max_invalid_frames: int,
+        signal_limiter: RateLimiter | None = None,
     ) -> None:
         self._manager = manager
         self._delivery = delivery
@@ -65,6 +66,7 @@ class Receiver:
         self._typing = typing
         self._max_text_length = max_text_length
         self._max_invalid_frames = max_invalid_frames
+        self._signal_limiter = signal_limiter
         self.is_draining = False  # set at the shutdown: from then on new messages are refused
         self._is_traced = log.is_enabled_for(logging.DEBUG)
         self._handlers: dict[str, _Handler] = {
@@ -182,7 +184,19 @@ class Receiver:
     # ---- signals ------------------------------------------------------------------------------------
 
     def _signal(self, connection: Connection, frame: ClientFrame) -> None:
-        self._handlers[frame.type](connection, frame)
+        if self._is_in_rate(connection, frame):
+            self._handlers[frame.type](connection, frame)
+
+    def _is_in_rate(self, connection: Connection, frame: ClientFrame) -> bool:
+        """A signal over the rate is dropped; one that asks for an answer is NACKed. A PONG never is."""
+        limiter = self._signal_limiter
+        if limiter is None or frame.type == MessageType.PONG:
+            return True
+        wait = limiter.check(connection.info.user_id, time.monotonic())
+        if wait is not None and frame.message_id is not None:
+            why = Refused(ErrorCode.RATE_LIMITED, "Too many signals; wait a moment", round(wait, 3))
+            self._manager.send_nack(connection, frame.message_id, why)
+        return wait is None
 
     def _by(self, take: Callable[[Connection, ClientFrame], Refused | None]) -> _Handler:
         """Answers what `take` finds wrong with a frame."""

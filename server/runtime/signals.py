@@ -3,13 +3,14 @@
 import structlog
 
 from server.core.model import STORE_UNAVAILABLE, Refused
-from server.core.signals import ReadUpTo, cancelled_id_of, invalid, receipt_of, typing_of
+from server.core.signals import ReadUpTo, cancelled_id_of, invalid, receipt_of, token_of, typing_of
 from server.ports import StoreUnavailable
 from server.protocol import ClientFrame, ErrorCode
 from server.runtime.background import Background
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
 from server.runtime.receipts import Receipts
+from server.runtime.tokens import Tokens
 from server.runtime.typing import TypingRelay
 
 log = structlog.get_logger()
@@ -19,12 +20,18 @@ class Signals:
     """Each method takes one frame and returns why not, or None: then the answer is sent or on its way."""
 
     def __init__(
-        self, manager: ConnectionManager, typing: TypingRelay, receipts: Receipts, background: Background
+        self,
+        manager: ConnectionManager,
+        typing: TypingRelay,
+        receipts: Receipts,
+        background: Background,
+        tokens: Tokens | None = None,
     ) -> None:
         self._manager = manager
         self._typing = typing
         self._receipts = receipts
         self._background = background
+        self._tokens = tokens
 
     def typing(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         is_typing = typing_of(frame.data)
@@ -51,8 +58,16 @@ class Signals:
         return invalid("data.message_id: no response is being written under this id")
 
     def auth_refresh(self, connection: Connection, frame: ClientFrame) -> Refused | None:
-        """Without JWT auth there is nothing to renew."""
+        """A new token, of the same user; without JWT auth there is nothing to renew."""
         assert frame.message_id is not None
+        if self._tokens is not None:
+            token = token_of(frame.data)
+            if isinstance(token, Refused):
+                return token
+            claims = self._tokens.verify_for(token, connection.info.user_id)
+            if isinstance(claims, Refused):
+                return claims
+            connection.info.expires = claims.expires
         self._manager.send_ack(connection, frame.message_id)
         return None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from server.core.latency import SLOT_SECONDS
@@ -18,17 +19,17 @@ class Sweeper:
     """One timer for all connections; monotonic clock. Times in seconds."""
 
     def __init__(
-        self, manager: ConnectionManager, limiter: RateLimiter | None, interval: float, timeout: float
+        self, manager: ConnectionManager, limiters: Sequence[RateLimiter], interval: float, timeout: float
     ) -> None:
         self._manager = manager
         self._metrics = manager.metrics
-        self._limiter = limiter
+        self._limiters = limiters
         self._interval = interval
         self._timeout = timeout
         self._awake_since = time.monotonic()  # the loop has had its turns in time since then
 
     async def beat(self) -> None:
-        """Sends PINGs and closes connections without a sign of life, until cancelled.
+        """Sends PINGs and closes connections without a sign of life or a valid token, until cancelled.
 
         When the process had been stopped or the machine asleep, what devices said meanwhile still lies in
         their sockets: everybody gets the whole timeout again.
@@ -58,8 +59,8 @@ class Sweeper:
                     self._metrics.loop_lag,
                 ):
                     window.advance()
-                if self._limiter is not None:
-                    self._limiter.forget_idle(time.monotonic())
+                for limiter in self._limiters:
+                    limiter.forget_idle(time.monotonic())
 
     async def measure_lag(self) -> None:
         """How much later than asked the loop wakes a sleeper, until cancelled."""
@@ -82,6 +83,8 @@ class Sweeper:
             info.last_heartbeat = now
         if now - max(info.last_heartbeat, self._awake_since) >= self._timeout:
             connection.close(CloseCode.HEARTBEAT_TIMEOUT, f"no sign of life for {self._timeout:g} s")
+        elif time.time() >= info.expires:
+            connection.close(CloseCode.TOKEN_EXPIRED, "the token has expired: reconnect with a new one")
         elif now - info.last_ping >= self._interval:
             info.last_ping = now
             self._manager.send_ping(connection)

@@ -9,9 +9,7 @@ from server.settings.schema import SECTIONS, Settings
 NOT_BUILT_YET = frozenset(
     {
         "server.workers",
-        "rate_limit.signals",
         "backplane.*",
-        "auth.*",
         "ai.webhook_url",
         "ai.webhook_secret",
         "ai.webhook_events",

@@ -39,10 +39,10 @@ class Beating:
 
     def __init__(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = clock
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic, time=clock.monotonic))
         monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=clock.sleep))
         self.stage = Stage(MemoryStore())
-        self.sweeper = Sweeper(self.stage.manager, None, INTERVAL, TIMEOUT)
+        self.sweeper = Sweeper(self.stage.manager, (), INTERVAL, TIMEOUT)
 
     async def join(self, client_id: str) -> StageDevice:
         device = await self.stage.join(client_id)

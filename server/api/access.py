@@ -1,0 +1,112 @@
+"""Who may call the REST API: services by an API key, users by their JWT for what is theirs."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.api.errors import error_answer
+from server.core.model import STORE_UNAVAILABLE, Refused
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import ErrorCode, is_identifier
+from server.runtime.tokens import Claims, Tokens
+
+_OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/app"})
+_OPEN_FOLDER: Final = "/app/"
+_CONVERSATIONS: Final = "/api/conversations"
+_READING: Final = frozenset({"GET", "HEAD"})
+_NO_KEY: Final = Refused(ErrorCode.UNAUTHORIZED, "an API key is needed")
+_NOT_THEIRS: Final = Refused(ErrorCode.FORBIDDEN, "a user's token reads that user's conversations only")
+_NOT_FOUND: Final = Refused(ErrorCode.NOT_FOUND, "conversation not found")
+
+
+class Keys:
+    """API keys as digests: the time of a comparison tells neither length nor how much of a key was right."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._digests = [_digest(key.encode()) for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def has(self, key: bytes) -> bool:
+        digest = _digest(key)
+        return sum([hmac.compare_digest(digest, known) for known in self._digests]) > 0
+
+
+class Access:
+    """ASGI middleware. Without keys everybody may call everything.
+
+    It runs before any route, so that one that is added later is closed to users. `app.state.store`
+    is the store.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, tokens: Tokens | None) -> None:
+        self._app = app
+        self._keys = keys
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = await self._refusal(scope) if scope["type"] == "http" and self._keys else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await refusal(scope, receive, send)
+
+    async def _refusal(self, scope: Scope) -> JSONResponse | None:
+        path, reads = scope["path"], scope["method"] in _READING
+        if reads and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)):
+            return None
+        given = _credentials(scope)
+        if any(self._keys.has(each) for each in given):
+            return None
+        claims = self._user(given)
+        if claims is None:
+            return error_answer(401, _NO_KEY)
+        if not reads:
+            return error_answer(403, _NOT_THEIRS)
+        return await self._foreign(scope, claims.user_id)
+
+    def _user(self, given: Sequence[bytes]) -> Claims | None:
+        if self._tokens is None:
+            return None
+        for each in given:
+            found = self._tokens.verify(each.decode("latin-1"))
+            if isinstance(found, Claims):
+                return found
+        return None
+
+    async def _foreign(self, scope: Scope, user_id: str) -> JSONResponse | None:
+        """What is another's is not found: a user does not learn that it is there."""
+        path = scope["path"]
+        if path == _CONVERSATIONS:
+            asked = parse_qs(scope["query_string"].decode("latin-1")).get("user_id", [user_id])
+            return None if set(asked) == {user_id} else error_answer(404, _NOT_FOUND)
+        if not path.startswith(_CONVERSATIONS + "/"):
+            return error_answer(403, _NOT_THEIRS)
+        conversation_id = path.removeprefix(_CONVERSATIONS + "/").partition("/")[0]
+        store: MessageStore = scope["app"].state.store
+        try:
+            found = await store.find_conversation(conversation_id) if is_identifier(conversation_id) else None
+        except (StoreUnavailable, TimeoutError):
+            return error_answer(503, STORE_UNAVAILABLE)
+        return None if found is not None and found.user_id == user_id else error_answer(404, _NOT_FOUND)
+
+
+def _credentials(scope: Scope) -> list[bytes]:
+    """What stands in X-API-Key and Authorization: Bearer."""
+    found = []
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            found.append(value)
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            found.append(value[7:].strip())
+    return found
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
