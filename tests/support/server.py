@@ -20,10 +20,10 @@ _COMMAND = [sys.executable, "-m", "chatctl", "serve"]
 class RunningServer:
     """Started in a folder of its own, by default on a free port; `settings` are `section.key` to value."""
 
-    def __init__(self, folder: Path, settings: dict[str, object]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, object], command: list[str] = _COMMAND) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            _COMMAND,
+            command,
             cwd=folder,
             env=_environment(settings),
             stdout=subprocess.PIPE,
@@ -112,9 +112,12 @@ def _environment(settings: dict[str, object]) -> dict[str, str]:
 
 
 @contextmanager
-def running_server(folder: Path, **settings: object) -> Iterator[RunningServer]:
+def running_server(
+    folder: Path, command: list[str] = _COMMAND, /, **settings: object
+) -> Iterator[RunningServer]:
     """`settings` are written `store__timeout=1.0`."""
-    server = RunningServer(folder, {key.replace("__", "."): value for key, value in settings.items()})
+    by_key = {key.replace("__", "."): value for key, value in settings.items()}
+    server = RunningServer(folder, by_key, command)
     try:
         yield server
     finally:
