@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,23 @@ from chatctl.client.events import Delivered, Ended, Event, Message, Reconnecting
 from tests.support.asynchronous import asynchronous
 from tests.support.server import RunningServer, running_server
 
-ROOM = "conv_kai_ai_alex"
 QUICK = Backoff(base=0.05, cap=0.2, full_server=0.05)
 
 
-def device(server: RunningServer, client_id: str, **options: Any) -> ChatClient:
-    return ChatClient(server.url, "kai", ROOM, **{"client_id": client_id, "backoff": QUICK, **options})
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("server"), rate_limit__enabled=False) as it:
+        yield it
+
+
+@pytest.fixture
+def room(request: pytest.FixtureRequest) -> str:
+    """A conversation of the test's own."""
+    return f"{request.node.name}.ai_alex"[-128:]
+
+
+def device(server: RunningServer, room: str, client_id: str, **options: Any) -> ChatClient:
+    return ChatClient(server.url, "kai", room, **{"client_id": client_id, "backoff": QUICK, **options})
 
 
 async def texts(client: ChatClient, count: int) -> list[str]:
@@ -74,8 +85,8 @@ async def cut_proxy(server: RunningServer) -> AsyncIterator[tuple[str, Any]]:
 
 
 @asynchronous
-async def test_what_one_device_sends_comes_to_both(server: RunningServer) -> None:
-    async with device(server, "phone") as phone, device(server, "laptop") as laptop:
+async def test_what_one_device_sends_comes_to_both(server: RunningServer, room: str) -> None:
+    async with device(server, room, "phone") as phone, device(server, room, "laptop") as laptop:
         delivered = await phone.send("hello")
 
         assert delivered.seq == 1
@@ -84,8 +95,8 @@ async def test_what_one_device_sends_comes_to_both(server: RunningServer) -> Non
 
 
 @asynchronous
-async def test_a_refused_message_says_why(server: RunningServer) -> None:
-    async with device(server, "phone") as phone:
+async def test_a_refused_message_says_why(server: RunningServer, room: str) -> None:
+    async with device(server, room, "phone") as phone:
         with pytest.raises(MessageRefused, match="cannot be empty") as raised:
             await phone.send("  ")
 
@@ -93,17 +104,19 @@ async def test_a_refused_message_says_why(server: RunningServer) -> None:
 
 
 @asynchronous
-async def test_anothers_conversation_is_refused(server: RunningServer) -> None:
-    async with device(server, "phone"):
+async def test_anothers_conversation_is_refused(server: RunningServer, room: str) -> None:
+    async with device(server, room, "phone"):
         with pytest.raises(SessionEnded) as raised:
-            await ChatClient(server.url, "eve", ROOM).connect()
+            await ChatClient(server.url, "eve", room).connect()
 
         assert raised.value.code == 1008
 
 
 @asynchronous
-async def test_the_same_client_id_replaces_and_the_replaced_one_stays_away(server: RunningServer) -> None:
-    async with device(server, "phone") as old, device(server, "phone") as new:
+async def test_the_same_client_id_replaces_and_the_replaced_one_stays_away(
+    server: RunningServer, room: str
+) -> None:
+    async with device(server, room, "phone") as old, device(server, room, "phone") as new:
         ended = await first(old, Ended)
 
         assert isinstance(ended, Ended)
@@ -113,35 +126,34 @@ async def test_the_same_client_id_replaces_and_the_replaced_one_stays_away(serve
 
 @asynchronous
 async def test_whatever_is_cut_off_every_message_is_saved_once_and_shown_once_in_order(
-    tmp_path: Path,
+    server: RunningServer, room: str
 ) -> None:
-    with running_server(tmp_path, rate_limit__enabled=False) as server:
-        async with (
-            cut_proxy(server) as (url, cut),
-            ChatClient(url, "kai", ROOM, client_id="phone", backoff=QUICK) as phone,
-            device(server, "laptop") as laptop,
-        ):
-            sendings = []
-            for number in range(25):
-                sendings.append(phone.send(str(number)))
-                await asyncio.sleep(0.01)
-                if number % 5 == 4:
-                    cut()
-            delivered = [await sending for sending in sendings]
+    async with (
+        cut_proxy(server) as (url, cut),
+        ChatClient(url, "kai", room, client_id="phone", backoff=QUICK) as phone,
+        device(server, room, "laptop") as laptop,
+    ):
+        sendings = []
+        for number in range(25):
+            sendings.append(phone.send(str(number)))
+            await asyncio.sleep(0.01)
+            if number % 5 == 4:
+                cut()
+        delivered = [await sending for sending in sendings]
 
-            assert sorted(each.seq or 0 for each in delivered) == list(range(1, 26))
-            expected = [each.message.data for each in sorted(delivered, key=lambda each: each.seq or 0)]
-            assert await texts(laptop, 25) == expected
-            assert await texts(phone, 25) == expected
+        assert sorted(each.seq or 0 for each in delivered) == list(range(1, 26))
+        expected = [each.message.data for each in sorted(delivered, key=lambda each: each.seq or 0)]
+        assert await texts(laptop, 25) == expected
+        assert await texts(phone, 25) == expected
 
 
 @asynchronous
-async def test_what_was_missed_beyond_the_replay_is_read_from_the_history(tmp_path: Path) -> None:
+async def test_what_was_missed_beyond_the_replay_is_read_from_the_history(tmp_path: Path, room: str) -> None:
     with running_server(tmp_path, recovery__max_messages=3, rate_limit__enabled=False) as server:
         async with (
             cut_proxy(server) as (url, cut),
-            ChatClient(url, "kai", ROOM, client_id="phone", backoff=Backoff(base=1000, cap=1000)) as phone,
-            device(server, "laptop") as laptop,
+            ChatClient(url, "kai", room, client_id="phone", backoff=Backoff(base=1000, cap=1000)) as phone,
+            device(server, room, "laptop") as laptop,
         ):
             await laptop.send("0")
             cut()
@@ -156,9 +168,11 @@ async def test_what_was_missed_beyond_the_replay_is_read_from_the_history(tmp_pa
 
 
 @asynchronous
-async def test_a_message_typed_while_the_server_is_down_is_delivered_when_it_is_back(tmp_path: Path) -> None:
+async def test_a_message_typed_while_the_server_is_down_is_delivered_when_it_is_back(
+    tmp_path: Path, room: str
+) -> None:
     with running_server(tmp_path) as server:
-        phone = device(server, "phone")
+        phone = device(server, room, "phone")
         await phone.connect()
         await phone.send("before")
         server.kill()
@@ -173,11 +187,13 @@ async def test_a_message_typed_while_the_server_is_down_is_delivered_when_it_is_
 
 
 @asynchronous
-async def test_a_bare_socket_of_the_same_user_reads_what_the_client_sent(server: RunningServer) -> None:
+async def test_a_bare_socket_of_the_same_user_reads_what_the_client_sent(
+    server: RunningServer, room: str
+) -> None:
     """The client's frames are those of the protocol, not merely ones that this package understands."""
     async with (
-        connect(f"{server.websocket}/ws/kai?conversation_id={ROOM}&client_id=bare") as bare,
-        device(server, "phone") as phone,
+        connect(f"{server.websocket}/ws/kai?conversation_id={room}&client_id=bare") as bare,
+        device(server, room, "phone") as phone,
     ):
         await phone.send("hello", message_id="m", timestamp="2026-11-23T04:00:00Z")
         while (frame := json.loads(await bare.recv()))["type"] != "CHAT_MESSAGE":

@@ -217,5 +217,5 @@ class ClientAndServer(RuleBasedStateMachine):
                 self.failed.append(event.message)
 
 
-ClientAndServer.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+ClientAndServer.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestClientAndServer = ClientAndServer.TestCase
