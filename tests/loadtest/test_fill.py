@@ -1,0 +1,62 @@
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from loadtest.fill import fill, measure
+from server.store.sqlite import SqliteStore
+from tests.support.asynchronous import asynchronous
+from tests.support.store import draft, opened, save, whole_history
+
+
+def test_a_filled_database_is_one_of_the_servers_own(tmp_path: Path) -> None:
+    filled, empty = tmp_path / "filled.db", tmp_path / "empty.db"
+    fill(filled, messages=95, conversations=10)
+    fill(empty, messages=0, conversations=1)
+
+    @asynchronous
+    async def check() -> None:
+        async with opened(SqliteStore(filled)) as store:
+            conversation = await store.find_conversation("filled_3_ai_alex")
+            last = await store.find_conversation("filled_9_ai_alex")
+            assert conversation is not None and last is not None
+            assert (conversation.user_id, conversation.last_seq, last.last_seq) == ("user3", 10, 9)
+            assert [m.seq for m in await whole_history(store, conversation.key)] == list(range(1, 11))
+            assert await save(store, draft(conversation.key, "m1")) == [11]
+
+    check()
+    assert _schema(filled) == _schema(empty)
+
+
+def test_both_databases_are_measured_in_turns(tmp_path: Path) -> None:
+    path = tmp_path / "filled.db"
+    command = [sys.executable, "-m", "loadtest.fill", str(path), "--messages", "1000"]
+    subprocess.run(command, check=True, timeout=60)
+    speed = asyncio.run(measure(path, rounds=2, messages=500))
+    assert len(speed.empty) == len(speed.filled) == 2
+    assert speed.ratio > 0
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM messages").fetchone() == (2000,)
+    assert not list(tmp_path.glob("*/empty*"))
+
+
+def test_an_existing_file_is_not_filled_again(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    path.touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "loadtest.fill", str(path), "--messages", "10"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+    assert path.stat().st_size == 0
+
+
+def _schema(path: Path) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()

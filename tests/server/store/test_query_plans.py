@@ -1,0 +1,85 @@
+"""Nothing that the store does takes longer because the history is long."""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from server.core.model import Advance, Position
+from server.ports import Batch
+from server.store.sqlite import SqliteStore
+from tests.support.asynchronous import asynchronous
+from tests.support.sqlite_faults import Tap
+from tests.support.store import create, draft, opened, save, whole_history
+
+_PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+async def _do_everything(store: SqliteStore) -> None:
+    (a,) = await create(store, "a")
+    await save(store, draft(a.key, "m1"), draft(a.key, "m2"))
+    await save(store, draft(a.key, "m1"), draft(a.key, "m3"))
+    await store.find_conversation("a")
+    await store.find_message(a.key, "m1")
+    await whole_history(store, a.key)
+    await store.history_before(a.key, None, 10)
+    await store.summary("a")
+    await store.summaries("kai", 10)
+    await store.conversations_of("kai")
+    await store.position(a.key, Position.USER_READ)
+    await store.advance(Batch([Advance(a.key, Position.USER_READ, 1, time.monotonic())]))
+    await store.is_healthy()
+    await store.delete_conversations(["a"])
+
+
+@asynchronous
+async def test_every_query_finds_messages_and_conversations_by_an_index(tmp_path: Path) -> None:
+    tap = Tap()
+    path = tmp_path / "chat.db"
+    async with opened(SqliteStore(path, connection=tap.connection)) as store:
+        assert isinstance(store, SqliteStore)
+        await _do_everything(store)
+    statements = {sql.strip() for sql in tap.statements if sql.strip().startswith(_PLANNED)}
+    assert len(statements) > 15
+    with closing(sqlite3.connect(path)) as db:
+        for sql in statements - _of_files_without_tables():
+            plan = db.execute(f"EXPLAIN QUERY PLAN {sql}", ["1"] * sql.count("?")).fetchall()
+            scans = [step[3] for step in plan if step[3].startswith(("SCAN messages", "SCAN conversations"))]
+            assert not scans, (sql, plan)
+
+
+def _of_files_without_tables() -> set[str]:
+    return {"SELECT 1 FROM sqlite_master WHERE name = 'schema_versions'"}
+
+
+@asynchronous
+async def test_a_start_takes_as_many_steps_with_a_long_history_as_with_a_short_one(tmp_path: Path) -> None:
+    steps: list[int] = []
+    for number, messages in enumerate((50, 5000)):
+        path = tmp_path / f"{number}.db"
+        async with opened(SqliteStore(path)) as store:
+            (a,) = await create(store, "a")
+            await save(store, *(draft(a.key, f"m{n}") for n in range(messages)))
+        steps.append(await _steps_of_a_start(path))
+    assert steps[0] > 0
+    assert steps[1] <= steps[0] + 10  # the tree of a table may be a level deeper
+
+
+async def _steps_of_a_start(path: Path) -> int:
+    """What SQLite's machine executes."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    class Counted(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            self.set_progress_handler(step, 1)
+            return super().execute(sql, *values)
+
+    async with opened(SqliteStore(path, connection=Counted)):
+        pass
+    return count
