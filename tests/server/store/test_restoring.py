@@ -98,6 +98,7 @@ async def test_deleting_the_newest_messages_is_no_restoring(path: Path) -> None:
     await _chat(path, "m1", "m2")
     async with opened(SqliteStore(path)) as store:
         await store.delete_conversations(["b"])
+        assert path.with_name("chat.db.lock").read_text().split()[-1] == "2"  # also if it is killed now
     assert await _epochs(path) == ["e1"]
 
 

@@ -181,20 +181,17 @@ async def test_a_batch_that_is_withdrawn_just_before_its_claim_leaves_no_transac
     monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 0.0)
     async with opened(SqliteStore(tmp_path / "chat.db", connection=tap.connection)) as store:
         (a,) = await create(store, "a")
-        messages, conversations = Batch([draft(a.key, "m1")]), Batch([new_conversation("b")])
+        batch = Batch([draft(a.key, "m1")])
 
         def execute(sql: str, run: Run) -> sqlite3.Cursor:
             cursor = run()
             if sql == "BEGIN IMMEDIATE":
-                messages.withdraw(lambda d: True)
-                conversations.withdraw(lambda c: True)
+                batch.withdraw(lambda d: True)
             return cursor
 
         tap.on_execute = execute
-        assert await store.save(messages) == []
-        assert await store.create_conversations(conversations) == []
+        assert await store.save(batch) == []
         assert await save(store, draft(a.key, "m2")) == [1]
-        assert await store.find_conversation("b") is None
 
 
 @asynchronous
