@@ -19,7 +19,7 @@ from server.store import sqlite, sqlite_writer
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
 from tests.support.sqlite_faults import BROKEN, Run, Tap
-from tests.support.store import create, draft, new_conversation, opened, save, whole_history
+from tests.support.store import create, draft, opened, save, whole_history
 
 FIND = "SELECT seq, message_id"
 
