@@ -52,6 +52,7 @@ from server.runtime.receiver import Receiver
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
 from server.runtime.signals import Signals
+from server.runtime.simulated_status import SimulatedStatus
 from server.runtime.sweeper import Sweeper
 from server.runtime.tokens import Tokens, UnusableKey
 from server.runtime.trail import Trail
@@ -96,14 +97,19 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     store = make_store(settings)
     await store.open()
     background = Background()
+    responder = make_responder(settings)
     try:
-        yield _wire(settings, store, background)
+        yield _wire(settings, store, responder, background)
     finally:
         await background.stop()
+        if responder is not None:
+            await responder.close()
         await store.close()
 
 
-def _wire(settings: Settings, store: MessageStore, background: Background) -> Services:
+def _wire(
+    settings: Settings, store: MessageStore, responder: Responder | None, background: Background
+) -> Services:
     metrics = Metrics(settings.stats.history, settings.stats.errors)
     ids = IdMaker()
     manager = ConnectionManager(
@@ -114,9 +120,10 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
     typing = TypingRelay(manager, ids, settings.typing.timeout, settings.typing.ai_timeout)
     receipts = Receipts(store, manager, ids, settings.store.timeout)
     delivery = Delivery(store, manager, trail, typing, settings.store.timeout)
-    speech = AISpeech(store, delivery, typing, settings.ai.typing_delay)
-    rooms = AIRooms(manager, conversations)
     statuses = AIStatuses(manager, ids)
+    simulated = SimulatedStatus(statuses) if settings.ai.simulate_status else None
+    speech = AISpeech(store, delivery, typing, settings.ai.typing_delay, simulated)
+    rooms = AIRooms(manager, conversations)
     announcer = Announcer(manager)
     limit = settings.rate_limit
     limiter = RateLimiter(limit.messages, limit.window) if limit.enabled else None
@@ -141,7 +148,7 @@ def _wire(settings: Settings, store: MessageStore, background: Background) -> Se
     shutdown = Shutdown(manager, gateway, receiver, delivery)
     limiters = [each for each in (limiter, signal_limiter) if each is not None]
     sweeper = Sweeper(manager, limiters, settings.heartbeat.interval, settings.heartbeat.timeout)
-    if (responder := make_responder(settings)) is not None:
+    if responder is not None:
         turns = Turns(
             manager,
             conversations,

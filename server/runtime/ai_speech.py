@@ -10,6 +10,7 @@ from server.ports import MessageStore
 from server.protocol import MessageType
 from server.runtime.delivery import Delivery, Save
 from server.runtime.room import Room
+from server.runtime.simulated_status import SimulatedStatus
 from server.runtime.typing import TypingRelay
 
 
@@ -42,20 +43,24 @@ class AISpeech:
         delivery: Delivery,
         typing: TypingRelay,
         typing_delay: tuple[float, float],
+        simulated: SimulatedStatus | None = None,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._typing = typing
         self._typing_delay = typing_delay
+        self._simulated = simulated
 
     async def show_typing(self, room: Room) -> None:
         """Lets the AI of a held room be seen typing for a random time; its message ends it."""
+        self._show_online(room)
         self._typing.indicate_ai(room, True)
         await asyncio.sleep(random.uniform(*self._typing_delay))
 
     async def say(self, room: Room, message_id: str, text: str) -> Spoken | Refused:
         """Saves and broadcasts a message of a held room's AI, once for each message_id."""
         assert room.conversation is not None
+        self._show_online(room)
         asker, now = _Asker(), time.monotonic()
         save = Save(
             room.key,
@@ -80,6 +85,11 @@ class AISpeech:
     async def was_said(self, room: Room, message_id: str) -> bool:
         """Whether there is a message under that id. Raises StoreUnavailable."""
         return await self._store.find_message(room.key, message_id) is not None
+
+    def _show_online(self, room: Room) -> None:
+        if self._simulated is not None:
+            assert room.conversation is not None
+            self._simulated.active(room.conversation.ai["id"])
 
     def _submit(self, room: Room, save: Save) -> bool:
         """A repeated call whose first one is still being saved joins that save; False: it is another text."""

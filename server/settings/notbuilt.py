@@ -17,7 +17,6 @@ NOT_BUILT_YET = frozenset(
         "ai.model",
         "ai.api_key",
         "ai.personas",
-        "ai.simulate_status",
     }
 )
 """Keys, or whole sections as `section.*`. A feature that lands takes its keys out."""

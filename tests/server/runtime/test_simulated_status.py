@@ -1,0 +1,26 @@
+import asyncio
+
+from server.runtime.ai_status import AIStatuses
+from server.runtime.ids import IdMaker
+from server.runtime.simulated_status import SimulatedStatus
+from server.store.memory import MemoryStore
+from tests.support.asynchronous import asynchronous
+from tests.support.stage import Stage
+
+
+@asynchronous
+async def test_an_ai_that_falls_silent_goes_away_then_offline_and_is_back_when_it_speaks() -> None:
+    stage = Stage(MemoryStore())
+    statuses = AIStatuses(stage.manager, IdMaker())
+    simulated = SimulatedStatus(statuses, away_after=(0.0, 0.01), offline_after=(0.0, 0.01))
+    device = await stage.join("phone")
+    simulated.active("ai_alex")
+    assert statuses.of("ai_alex") == "online"
+    for _ in range(1000):
+        if statuses.of("ai_alex") == "offline":
+            break
+        await asyncio.sleep(0.005)
+    simulated.active("ai_alex")
+    stage.manager.flush()
+    told = [f["data"]["status"] for f in device.socket.frames if f["type"] == "AI_STATUS"]
+    assert told == ["away", "offline", "online"]
