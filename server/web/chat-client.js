@@ -475,10 +475,10 @@ export class ChatSession {
 
   /** @param {Frame} frame */
   #chunk(frame) {
-    const { text = '', index, aborted } = frame.data ?? {};
+    const { text = '', aborted } = frame.data ?? {};
     const id = frame.message_id ?? '';
-    // The first chunk on a connection holds all the text so far, whatever its index.
-    const whole = index === 0 ? text : (this.#streams.get(id) ?? '') + text;
+    // The first one on a connection has all the text so far.
+    const whole = (this.#streams.get(id) ?? '') + text;
     if (aborted) this.#streams.delete(id);
     else this.#streams.set(id, whole);
     this.#emit('chunk', frame, whole);
@@ -752,7 +752,7 @@ export class ChatManager {
     const session = this.#session;
     try {
       const token = await getToken?.();
-      if (!token || token === this.#token || session !== this.#session || session.state !== 'open') return;
+      if (!token || token === this.#token || session.state !== 'open') return;
       await this.sendWithAck({ type: 'AUTH_REFRESH', data: { token } });
       this.#useToken(token);
     } catch (error) {
@@ -939,7 +939,7 @@ export class ChatManager {
     const { signal } = this.#life;
     try {
       const { items } = await this.history({ afterSeq, limit: 200, signal });
-      if (!signal.aborted) this.#session.filled(items);
+      this.#session.filled(items);
     } catch (error) {
       if (signal.aborted) return;
       // What will not get better is left out; else the next connection tries again.

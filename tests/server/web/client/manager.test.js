@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
 
 import { ChatError, ChatManager } from '../../../../server/web/chat-client.js';
@@ -136,6 +137,17 @@ test('failed messages are back with the next manager, and gone once they are del
   assert.equal(new ChatManager({ url: server.url, userId: 'kai', conversationId: 'conv_ai_alex', WebSocket, storage }).failedMessages.size, 0);
 });
 
+test('each failed message is kept, and none that was given up', async () => {
+  const storage = new MemoryStorage();
+  server.onMessage = () => {};
+  const chat = await connected({ storage, ackTimeout: 5 });
+  await Promise.allSettled([chat.sendMessage('one'), chat.sendMessage('two')]);
+  const texts = () => [...manager({ storage }).failedMessages.values()].map(({ frame }) => frame.data);
+  assert.deepEqual(texts(), ['one', 'two']);
+  chat.discard([...chat.failedMessages.keys()][0]);
+  assert.deepEqual(texts(), ['two']);
+});
+
 test('a message that was on its way when the page closed is back as failed, with its id', async () => {
   const storage = new MemoryStorage();
   server.onMessage = () => {};
@@ -250,17 +262,60 @@ test('a gap is filled from the history in order, live messages after it', async 
   assert.deepEqual(messages.map(([frame]) => frame.seq), [1, 2, 3, 4, 5, 6]);
 });
 
-test('listeners see messages in order, also when one of them sends', async () => {
+/** Loses the connection while messages are saved, so many that the next one has a gap. */
+function makeGap() {
+  for (const text of ['one', 'two']) server.save(text);
+  server.welcome = { gap: { from: 1, to: 2 } };
+  for (const socket of server.sockets) socket.terminate();
+}
+
+test('every listener sees messages in order, also when one of them sends', async () => {
   const chat = await connected();
   const seen = [];
-  chat.on('message', (frame) => {
-    if (frame.seq === 1) chat.handleACK({ type: 'ACK' });
-  });
+  chat.on('message', (frame) => frame.seq === 1 && chat.sendMessage('so soon'));
   chat.on('message', (frame) => seen.push(frame.seq));
-  server.send(server.save('one'));
-  server.send(server.save('two'));
-  await until(() => seen.length === 2);
-  assert.deepEqual(seen, [1, 2]);
+  makeGap();
+  await until(() => seen.length === 3);
+  assert.deepEqual(seen, [1, 2, 3]);
+});
+
+test('a listener that throws keeps nothing from the others, and is heard of', async () => {
+  const script = `
+    import { WebSocket } from 'ws';
+    import { ChatManager } from './server/web/chat-client.js';
+    const chat = new ChatManager({ url: '${server.url}', userId: 'kai', conversationId: 'c', WebSocket });
+    chat.on('system', () => { throw new Error('a fault of the listener'); });
+    chat.on('system', () => console.log('the other one'));
+    chat.connect();`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { timeout: 5_000 });
+  const output = [text(child.stdout), text(child.stderr)];
+  const [code] = await once(child, 'exit');
+  assert.equal(code, 1);
+  assert.match(await output[0], /the other one/);
+  assert.match(await output[1], /a fault of the listener/);
+});
+
+test('a gap that this user may not read is left out, and told', async () => {
+  const chat = await connected();
+  const [errors, messages] = [record(chat, 'error'), record(chat, 'message')];
+  server.refusal = { status: 401, error: { code: 'unauthorized', retryable: false } };
+  makeGap();
+  await until(() => errors.length === 1);
+  assert.equal(errors[0][0].code, 'unauthorized');
+  server.send(server.save('three'));
+  await until(() => messages.length === 1);
+  assert.equal(messages[0][0].seq, 3);
+});
+
+test('a gap that cannot be read just now is read with the next connection', async () => {
+  const chat = await connected();
+  const messages = record(chat, 'message');
+  server.refusal = { status: 503, error: { code: 'store_unavailable', retryable: true } };
+  makeGap();
+  await until(() => server.connections.length === 3);
+  server.refusal = null;
+  await until(() => messages.length === 2);
+  assert.deepEqual(messages.map(([frame]) => frame.seq), [1, 2]);
 });
 
 test('on returns the function that removes the listener', async () => {
@@ -282,6 +337,28 @@ test('switchConversation connects there, from within a listener too', async () =
   await until(() => server.sockets.size === 1);
   assert.equal((await chat.sendMessage('hi Sam')).type, 'ACK');
   assert.equal(server.received.at(-1).conversation_id, 'conv_ai_sam');
+});
+
+test('what was on its way at a switch is told of once the new conversation is the current one', async () => {
+  server.onMessage = () => {};
+  const chat = await connected();
+  chat.sendMessage('for Alex');
+  const told = [];
+  chat.on('status', (id, status) => told.push([status, chat.conversationId]));
+  chat.switchConversation('conv_ai_sam');
+  assert.deepEqual(told, [['failed', 'conv_ai_sam']]);
+  assert.equal(chat.failedMessages.size, 0);
+});
+
+test('a token that comes after the end opens nothing', async () => {
+  let give;
+  const chat = manager({ getToken: () => new Promise((resolve) => (give = resolve)) });
+  chat.connect();
+  chat.disconnect();
+  give('late');
+  await new Promise((go) => setTimeout(go, 20));
+  assert.equal(chat.state, 'closed');
+  assert.equal(server.connections.length, 0);
 });
 
 test('a token goes as a subprotocol and to the REST API', async () => {

@@ -12,6 +12,8 @@ export class ScriptedServer {
   protocols = [];
   /** The REST history. */
   log = [];
+  /** What REST requests get instead of an answer: `{status, error}`. */
+  refusal = null;
   /** What the next welcomes say. */
   welcome = {};
   /** The authorization headers of the REST requests. */
@@ -78,6 +80,10 @@ export class ScriptedServer {
 
   #rest(request, response) {
     this.authorizations.push(request.headers.authorization);
+    if (this.refusal) {
+      response.writeHead(this.refusal.status, { 'Content-Type': 'application/json' });
+      return response.end(JSON.stringify({ type: 'NACK', data: 'No.', error: this.refusal.error }));
+    }
     const { searchParams, pathname } = new URL(request.url, this.url);
     const after = Number(searchParams.get('after_seq') ?? 0);
     const items = pathname.endsWith('/messages') ? this.log.filter(({ seq }) => seq > after).slice(0, 2) : [{ conversation_id: 'c' }];

@@ -142,7 +142,9 @@ test('a message without an answer is sent twice with one id, then it has failed'
   assert.deepEqual(bench.sent.map((frame) => frame.message_id), ['a']);
   bench.after(1);
   assert.deepEqual(bench.sent.map((frame) => frame.message_id), ['a', 'a']);
-  bench.after(10_000);
+  bench.after(9_999);
+  assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending']);
+  bench.after(1);
   assert.equal(bench.sent.length, 2);
   assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'failed']);
 });
@@ -232,8 +234,9 @@ test('a gap is read from the history page by page, and what comes live meanwhile
   const frame = (seq) => ({ type: 'AI_RESPONSE', message_id: `m${seq}`, seq, data: '' });
   bench.session.filled([frame(2), frame(3)]);
   assert.deepEqual(bench.after().done.filter(({ kind }) => kind === 'fill').map(({ after }) => after), [1, 3]);
-  bench.session.filled([frame(4), frame(5)]);
+  bench.session.filled([frame(3), frame(4), frame(5)]);
   assert.deepEqual(bench.seqs, [2, 3, 4, 5]);
+  assert.equal(bench.count('fill'), 2);
 });
 
 test('a gap that the history cannot fill is passed over', () => {
@@ -246,11 +249,56 @@ test('a gap that the history cannot fill is passed over', () => {
 });
 
 test('a replaced log is read from its start', () => {
-  const bench = new Bench().open({ last_seq: 9 });
+  for (const welcome of [{ epoch: 'e2', last_seq: 0 }, { epoch: 'e2', last_seq: 12 }, { epoch: 'e1', last_seq: 0 }]) {
+    const bench = new Bench().open({ last_seq: 9 });
+    bench.session.lost(1006, '');
+    bench.session.connect();
+    bench.welcome(welcome).saved(1);
+    assert.deepEqual(bench.seqs, [1], JSON.stringify(welcome));
+  }
+});
+
+test('a connection that is lost while a gap is read begins anew', () => {
+  const bench = new Bench().open({ last_seq: 1 });
   bench.session.lost(1006, '');
   bench.session.connect();
-  bench.welcome({ epoch: 'e2', last_seq: 0 }).saved(1);
-  assert.deepEqual(bench.seqs, [1]);
+  bench.welcome({ last_seq: 4, gap: { from: 2, to: 4 } }).saved(5);
+  bench.session.lost(1006, '');
+  bench.session.connect();
+  bench.welcome({ last_seq: 5 }).saved(2);
+  assert.deepEqual(bench.seqs, [2]);
+});
+
+test('a history that cannot be read makes the attempts rarer, one that can makes them quick again', () => {
+  const bench = new Bench().open({ last_seq: 1 });
+  const waits = [];
+  for (let round = 0; round < 3; round++) {
+    bench.session.lost(1006, '');
+    waits.push(bench.told('state').at(-1)[1].retryIn);
+    bench.session.connect();
+    bench.welcome({ last_seq: 4, gap: { from: 2, to: 4 } });
+  }
+  bench.session.filled([]);
+  bench.session.lost(1006, '');
+  assert.deepEqual([...waits, bench.told('state').at(-1)[1].retryIn], [500, 1000, 2000, 500]);
+});
+
+test('an ACK during a gap says nothing of lost messages', () => {
+  const bench = new Bench().open({ last_seq: 1 });
+  bench.session.lost(1006, '');
+  bench.session.connect();
+  bench.welcome({ last_seq: 1, gap: { from: 2, to: 2 } }).submit('a');
+  bench.session.received({ type: 'ACK', message_id: 'a', seq: 3 });
+  assert.equal(bench.session.state, 'open');
+});
+
+test('after an expired token any will do once a new one was taken', () => {
+  const bench = new Bench().open();
+  bench.session.lost(4003, '');
+  assert.equal(bench.session.needsNewToken, true);
+  bench.session.connect();
+  bench.welcome();
+  assert.equal(bench.session.needsNewToken, false);
 });
 
 test('chunks grow into the text so far, anew after a reconnection', () => {
