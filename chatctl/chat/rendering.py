@@ -42,11 +42,11 @@ def rich_open(transcript: Transcript, now: float) -> RenderableType:
 
 
 def status_line(transcript: Transcript, now: float) -> Text:
-    connection = transcript.connection
-    dot, style = _DOTS.get(connection.state, ("●", "yellow"))
-    typing = [f"{name} is typing…" for name in transcript.typists]
-    seen = ["seen"] if transcript.seen_by_ai else []
-    parts = [_connection_text(transcript, now), transcript.ai_status, *seen, *typing]
+    dot, style = _DOTS.get(transcript.connection.state, ("●", "yellow"))
+    parts = [_connection_text(transcript, now)]
+    if transcript.connection.state == "open":
+        seen = "seen" if transcript.seen_by_ai else ""
+        parts += [transcript.ai_status, seen, *(f"{name} is typing…" for name in transcript.typists)]
     return Text.assemble((dot, style), " ", (printable(" · ".join(filter(None, parts))), "dim"))
 
 

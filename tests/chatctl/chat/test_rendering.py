@@ -68,4 +68,4 @@ def test_below_the_lines_stand_the_connection_and_who_is_typing() -> None:
 
     connected, reconnecting = capture.get().splitlines()
     assert connected == "● connected, 2 devices · ai_alex is typing…"
-    assert reconnecting.startswith("● reconnecting in 2 s (refused)")
+    assert reconnecting == "● reconnecting in 2 s (refused)"

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from websockets.asyncio.client import connect
 
@@ -200,3 +202,24 @@ async def test_a_bare_socket_of_the_same_user_reads_what_the_client_sent(
             pass
 
         assert (frame["message_id"], frame["data"], frame["sender"]) == ("m", "hello", "kai")
+
+
+@asynchronous
+async def test_a_token_is_replaced_when_it_expires_and_while_connected(tmp_path: Path, room: str) -> None:
+    secret = "a secret of at least thirty-two bytes"
+
+    def token(seconds: float) -> str:
+        return jwt.encode({"sub": "kai", "exp": time.time() + seconds}, secret, "HS256")
+
+    lifetimes = iter([2.0, 600.0])
+    with running_server(tmp_path, auth__jwt_secret=secret) as server:
+        phone = device(server, room, "phone", get_token=lambda: token(next(lifetimes)))
+        async with phone:
+            expired = await first(phone, Reconnecting)
+            await first(phone, Welcomed)
+            await phone.send("with the new one")
+            await phone.refresh_token(token(700.0))
+
+            assert isinstance(expired, Reconnecting)
+            assert expired.code == 4003
+            assert [frame["data"] for frame in await phone.history()] == ["with the new one"]
