@@ -288,7 +288,7 @@ _SWITCH_SECONDS: Final = 0.0005
 def serve(settings: Settings) -> int:
     """Runs until SIGTERM or Ctrl-C; the exit code. Faults of the start are one line on stderr."""
     configure_logs(settings.log.level, settings.log.format)
-    sys.setswitchinterval(float(__import__("os").environ.get("SWI", "0.005")))
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()  # the modules are here to stay
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
     try:

@@ -157,19 +157,17 @@ class Delivery:
         else:
             self._metrics.ai_responses += 1
             self._typing.stop_ai(room)
-        devices = room.live
-        if devices:
+        if room.live:
             stamp = rfc3339(save.created_at)
             frame = text_frame(frames.saved_message(room.conversation_id, seq, save, stamp))
-            for device in devices:
-                device.offer(frame)
+            self._manager.broadcast_to_conversation(room.conversation_id, frame)
         if self._is_traced:
             log.debug(
                 "saved",
                 message_id=save.message_id,
                 conversation_id=room.conversation_id,
                 seq=seq,
-                delivered_to=len(devices),
+                delivered_to=len(room.live),
             )
         return len(room.connections)
 

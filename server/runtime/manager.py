@@ -126,6 +126,11 @@ class ConnectionManager:
             self.send(connection, type, data)
         return len(devices)
 
+    def broadcast_to_conversation(self, conversation_id: str, frame: bytes) -> None:
+        """To all devices of the conversation that have caught up; the others get it by their replay."""
+        for connection in self._rooms[conversation_id].live:
+            connection.offer(frame)
+
     def signal_conversation(self, room: Room, signal: Signal, but: Connection | None = None) -> None:
         """A frame that may be dropped, to all devices of the conversation but one."""
         for connection in room.connections:

@@ -26,7 +26,7 @@ from server.transport.websocket_protocol import WebSocketProtocol
 
 CONVERSATIONS, MESSAGES, ROUNDS = 100, 200, 6
 TEXT = ("hello there my dear companion how are you feeling today " * 2)[:100]
-SETTINGS = {"store.url": "memory://", "rate_limit.enabled": False}
+SETTINGS = {"store.url": "memory://", "rate_limit.enabled": False, "connections.max_per_ip": 10_000}
 
 
 class Transport:
