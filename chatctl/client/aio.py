@@ -27,7 +27,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from chatctl.client.backoff import ABNORMAL_CLOSURE, Backoff, close_code_of_refusal
-from chatctl.client.errors import HistoryUnavailable, MessageFailed, SessionEnded, error_of
+from chatctl.client.catching_up import CatchingUp
+from chatctl.client.errors import MessageFailed, SessionEnded, error_of
 from chatctl.client.events import (
     Delivered,
     Ended,
@@ -41,7 +42,7 @@ from chatctl.client.events import (
     State,
     Welcomed,
 )
-from chatctl.client.history import MAX_PAGE, History, is_loopback
+from chatctl.client.history import History, is_loopback
 from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
 
@@ -125,8 +126,7 @@ class ChatClient:
         self._socket: ClientConnection | None = None
         self._to_write: asyncio.Queue[str] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
-        self._catching_up: asyncio.Task[None] | None = None
-        self._held: list[Message] = []  # newer than what is being read from the history
+        self._catching_up = CatchingUp(self.session, self._history, self._report)
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -345,13 +345,16 @@ class ChatClient:
     def _handle_one(self, event: Event) -> None:
         match event:
             case Message(new=False):
-                return
-            case Message() if self._catching_up:
-                self._held.append(event)
-                return
+                pass  # the program has had it
+            case Message() if self._catching_up.is_running:
+                self._catching_up.hold(event)
             case Missing():
-                self._catch_up()
-                return
+                self._catching_up.start()
+            case _:
+                self._report(event)
+
+    def _report(self, event: Event) -> None:
+        match event:
             case Stale():
                 self._abort()
             case Delivered():
@@ -361,10 +364,10 @@ class ChatClient:
             case Welcomed(replaced=replaced):
                 self._welcomed.set()
                 if replaced:
-                    self._release_held()
+                    self._catching_up.release()
             case Ended():
                 self._ended = event
-                self._stop_catching_up()
+                self._catching_up.stop()
         self._emit(event)
 
     def _settle(self, message: Outgoing, outcome: Delivered | MessageFailed) -> None:
@@ -391,49 +394,6 @@ class ChatClient:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-    # -- what the connection does not bring ----------------------------------------------------------
-
-    def _catch_up(self) -> None:
-        if self._catching_up is None:
-            self._catching_up = asyncio.create_task(self._read_missing())
-
-    async def _read_missing(self) -> None:
-        """Reads the history until nothing is missing; newer messages wait until then."""
-        try:
-            while self.session.missing:
-                await self._read_page()
-        except HistoryUnavailable as error:
-            log.warning("missed messages are not shown: %s", error)
-            for first, last in self.session.missing:
-                self._emit(Missing(first, last))
-        self._catching_up = None
-        self._release_held()
-
-    def _stop_catching_up(self) -> None:
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            self._catching_up = None
-        self._release_held()
-
-    def _release_held(self) -> None:
-        held, self._held = self._held, []
-        for message in sorted(held, key=lambda each: each.seq):
-            self._emit(message)
-
-    async def _read_page(self) -> None:
-        (first, _), epoch = self.session.missing[0], self.session.epoch
-        page = await self._history.page(self.session.conversation_id, after_seq=first - 1, limit=MAX_PAGE)
-        if epoch != self.session.epoch:
-            return  # the log was replaced meanwhile: the page may be of the old one
-        try:
-            events = self.session.history(page)
-        except (KeyError, TypeError):
-            raise HistoryUnavailable("the history cannot be read: it holds no messages") from None
-        if not events:
-            raise HistoryUnavailable(f"the history does not have message {first}")
-        for event in events:
-            self._emit(event) if isinstance(event, Message) else self._handle_one(event)
 
     def _rest_headers(self) -> dict[str, str]:
         return {"X-API-Key": self._api_key} if self._api_key else self.session.headers()
