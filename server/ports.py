@@ -123,7 +123,10 @@ class MessageStore(Protocol):
         ...
 
     async def unanswered(self, since: int, limit: int) -> list[str]:
-        """Ids of conversations with CHAT_MESSAGEs beyond ANSWERED, stamped `since` (ms) or later."""
+        """Ids of conversations with CHAT_MESSAGEs beyond ANSWERED, stamped `since` (ms) or later.
+
+        A store may look at its newest messages only, so that a start does not read the history.
+        """
         ...
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:

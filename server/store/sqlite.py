@@ -74,10 +74,13 @@ _SUMMARIES = (
 )
 _CONVERSATIONS_OF = "SELECT id FROM conversations WHERE user_id = ?"
 _POSITION = "SELECT seq FROM positions WHERE conversation = ? AND position = ?"
-_UNANSWERED = """
-SELECT id FROM conversations WHERE EXISTS (
-    SELECT 1 FROM messages WHERE conversation = key AND type = 'CHAT_MESSAGE' AND created_at >= ? AND seq >
-        coalesce((SELECT seq FROM positions WHERE conversation = key AND position = 'answered'), 0))
+# Only so many of the newest messages are looked at: a start must not read the history.
+_UNANSWERED_ROWS: Final = 50_000
+_UNANSWERED = f"""
+SELECT DISTINCT c.id FROM messages m JOIN conversations c ON c.key = m.conversation
+LEFT JOIN positions p ON p.conversation = m.conversation AND p.position = 'answered'
+WHERE m.id > (SELECT max(id) FROM messages) - {_UNANSWERED_ROWS}
+    AND m.type = 'CHAT_MESSAGE' AND m.created_at >= ? AND m.seq > coalesce(p.seq, 0)
 LIMIT ?"""
 
 
