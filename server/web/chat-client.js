@@ -900,8 +900,7 @@ export class ChatManager {
     const socket = this.#socket;
     if (!socket) return;
     this.#socket = null;
-    socket.onmessage = socket.onclose = null;
-    socket.onerror = () => {}; // the ws package throws an error nobody listens to
+    socket.onmessage = socket.onclose = socket.onerror = () => {}; // the ws package throws an error nobody listens to
     socket.close(NORMAL);
   }
 

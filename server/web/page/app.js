@@ -7,6 +7,7 @@ import { ConversationList } from './conversations.js';
 import { el, find, icon, paintAvatar, spoken } from './dom.js';
 import { nameOf, plural } from './format.js';
 import { Older } from './history.js';
+import { ofTab } from './keep.js';
 import { MessageList } from './messages.js';
 import { Notices } from './notices.js';
 import { askWho } from './start.js';
@@ -26,7 +27,7 @@ class ChatPage {
   #conversations = new ConversationList(find('[data-testid=conversations]'), (id) => address(this.#user, id), (id) => this.open(id));
   #notices = new Notices(find('[data-part=toasts]'), find('[data-part=notices]'));
   #composer = new Composer((text) => this.#send(text), (on) => this.#chat.setTyping(on));
-  #banner = new ConnectionBanner(find('[data-testid=connection]'), () => this.#chat.connect(), () => token() !== '');
+  #banner = new ConnectionBanner(find('[data-testid=connection]'), find('[data-part=connection-said]'), () => this.#chat.connect(), () => token() !== '');
   #messages = new MessageList(find('[data-testid=messages]'), find('.scroller'), {
     retry: (id) => this.#retry(id),
     discard: (id) => this.#discard(id),
@@ -49,9 +50,9 @@ class ChatPage {
   /** @param {string} user @param {string} conversation */
   constructor(user, conversation) {
     this.#user = user;
-    const clientId = sessionStorage.getItem('chat/client') ?? undefined;
-    this.#chat = new ChatManager({ url: location.origin, userId: user, conversationId: conversation, clientId, getToken: token });
-    sessionStorage.setItem('chat/client', this.#chat.clientId);
+    const device = ofTab('chat/client');
+    this.#chat = new ChatManager({ url: location.origin, userId: user, conversationId: conversation, clientId: device.get() ?? undefined, getToken: token });
+    device.set(this.#chat.clientId);
     find('[data-part=me-name]').textContent = user;
     paintAvatar(find('[data-part=me-avatar]'), { id: user, name: user });
     this.#listen();

@@ -2,6 +2,7 @@
 
 import { find } from './dom.js';
 import { lengthOf } from './format.js';
+import { ofTab } from './keep.js';
 
 // Somebody who has not touched a key for this long has stopped typing.
 const TYPING_PAUSE = 3_000;
@@ -21,7 +22,7 @@ export class Composer {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #pause;
   /** Where the text survives a reload. */
-  #draftKey = '';
+  #draft = ofTab('chat/draft');
   #limit = Infinity;
 
   /**
@@ -59,8 +60,8 @@ export class Composer {
   /** Takes up the text that was left in a conversation. @param {string} key */
   open(key) {
     clearTimeout(this.#pause);
-    this.#draftKey = key;
-    this.#text.value = sessionStorage.getItem(key) ?? '';
+    this.#draft = ofTab(key);
+    this.#text.value = this.#draft.get() ?? '';
     this.#draw();
   }
 
@@ -110,8 +111,7 @@ export class Composer {
   }
 
   #keep() {
-    if (this.#text.value) sessionStorage.setItem(this.#draftKey, this.#text.value);
-    else sessionStorage.removeItem(this.#draftKey);
+    this.#draft.set(this.#text.value);
     this.#draw();
   }
 

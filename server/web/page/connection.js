@@ -11,6 +11,7 @@ const TOKEN_EXPIRED = 4003;
 
 export class ConnectionBanner {
   #banner;
+  #said;
   #connect;
   #hasToken;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -18,11 +19,13 @@ export class ConnectionBanner {
 
   /**
    * @param {HTMLElement} banner
+   * @param {HTMLElement} said for screen readers, which are told of no countdown
    * @param {() => void} connect
    * @param {() => boolean} hasToken
    */
-  constructor(banner, connect, hasToken) {
+  constructor(banner, said, connect, hasToken) {
     this.#banner = banner;
+    this.#said = said;
     this.#connect = connect;
     this.#hasToken = hasToken;
   }
@@ -30,28 +33,29 @@ export class ConnectionBanner {
   /** @param {State} state @param {StateDetail} detail */
   show(state, detail) {
     clearInterval(this.#countdown);
+    if (state === 'open' && this.#said.textContent) this.#said.textContent = 'Connected';
     this.#banner.dataset.state = state === 'connecting' ? 'reconnecting' : state;
     this.#banner.hidden = state === 'open';
-    if (state === 'connecting') this.#say('Connecting…');
+    if (state === 'connecting') this.#tell('Connecting…');
     if (state === 'reconnecting') this.#reconnecting(detail);
     if (state === 'closed') this.#closed(detail);
   }
 
   /** @param {StateDetail} detail */
   #reconnecting({ retryIn }) {
-    if (retryIn === undefined) return this.#say('Connection lost. Connecting again…');
+    if (retryIn === undefined) return this.#tell('Connection lost. Connecting again…');
     const at = performance.now() + retryIn;
-    const seconds = el('span', { class: 'countdown', 'aria-hidden': 'true' });
+    const seconds = el('span', { class: 'countdown' });
     const count = () => (seconds.textContent = ` Next attempt in ${Math.max(0, Math.ceil((at - performance.now()) / 1000))}\u00A0s.`);
     count();
     this.#countdown = setInterval(count, 250);
-    this.#say('Connection lost.', seconds, this.#button('Try now'));
+    this.#tell('Connection lost.', seconds, this.#button('Try now'));
   }
 
   /** @param {StateDetail} detail */
   #closed({ code, reason }) {
-    if (code === REPLACED) return this.#say('This chat is open in another tab.', this.#button('Use here'));
-    this.#say(this.#explanation(code, reason), this.#button('Connect'));
+    if (code === REPLACED) return this.#tell('This chat is open in another tab.', '', this.#button('Use here'));
+    this.#tell(this.#explanation(code, reason), '', this.#button('Connect'));
   }
 
   /** @param {number} [code] @param {string} [reason] */
@@ -67,9 +71,9 @@ export class ConnectionBanner {
     return el('button', { class: 'plain small', type: 'button', onclick: () => this.#connect() }, label);
   }
 
-  /** The text is told by a screen reader; the countdown is not, each second. @param {string} text @param {Node[]} more */
-  #say(text, ...more) {
-    const sentence = el('p', {}, el('span', { role: 'status' }, text), ...more.filter((node) => node instanceof HTMLSpanElement));
-    this.#banner.replaceChildren(icon('info'), sentence, ...more.filter((node) => node instanceof HTMLButtonElement));
+  /** @param {string} text @param {HTMLElement | ''} [more] @param {HTMLElement | ''} [button] */
+  #tell(text, more = '', button = '') {
+    this.#said.textContent = text;
+    this.#banner.replaceChildren(icon('info'), el('p', {}, text, more), button);
   }
 }

@@ -1,6 +1,7 @@
 /** The choice between the system's theme, light and dark. */
 
 import { find, icon } from './dom.js';
+import { ofBrowser } from './keep.js';
 
 const THEMES = [
   { name: 'auto', label: 'System theme' },
@@ -22,17 +23,7 @@ export function offerThemes(button) {
   button.addEventListener('click', () => {
     index = (index + 1) % THEMES.length;
     show();
-    keep(THEMES[index].name);
+    ofBrowser('chat/theme').set(index ? THEMES[index].name : '');
   });
   show();
-}
-
-/** @param {string} theme */
-function keep(theme) {
-  try {
-    if (theme === 'auto') localStorage.removeItem('chat/theme');
-    else localStorage.setItem('chat/theme', theme);
-  } catch {
-    // until the reload, then
-  }
 }

@@ -49,6 +49,7 @@ def test_while_there_is_no_connection_the_banner_counts_down_to_the_next_attempt
     expect(banner).to_contain_text("Connection lost")
     expect(banner).to_contain_text(re.compile(r"Next attempt in \d+\ss"))
     expect(banner.get_by_role("button", name="Try now")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Connection lost.")).to_be_attached()
 
 
 def test_frames_that_are_lost_on_the_way_are_fetched(

@@ -287,6 +287,19 @@ def test_an_answer_grows_in_place_and_becomes_the_message(
     assert texts(page) == ["Once upon a time."]
 
 
+def test_an_answer_that_was_being_written_goes_on_after_a_reconnection(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    page = open_chat(scripted)
+    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once ", "index": 0})
+    expect(page.locator("[data-message-id=s1]")).to_be_visible()
+    scripted.close(4002, "too slow")
+    expect(page.locator("[data-message-id=s1]")).to_have_count(0)
+    expect(page.locator("[data-testid=connection][data-state=open]")).to_be_attached()
+    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once upon", "index": 7})
+    expect(page.locator("[data-message-id=s1] .text")).to_have_text("Once upon")
+
+
 def test_an_answer_can_be_stopped(scripted: ScriptedServer, open_chat: OpenChat) -> None:
     page = open_chat(scripted)
     scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once upon", "index": 0})
