@@ -115,7 +115,7 @@ class Device:
             if not self._ending:
                 self._recorder.disconnected(end.code, end.reason, now)
             self._ending = False
-            events = self.session.disconnected(end.code, end.reason, now, random.random())
+            events = self.session.disconnected(end.code, end.reason, random.random())
             self._take(events, now)
             if not isinstance(events[-1], Reconnecting):
                 return

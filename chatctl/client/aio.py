@@ -268,7 +268,7 @@ class ChatClient:
                 return Ended(code, reason)  # close() has reported it
             await self._renew_token()
             if keep_trying or self._welcomed.is_set():
-                events = self.session.disconnected(code, reason, self._now(), random.random())
+                events = self.session.disconnected(code, reason, random.random())
             else:
                 events = self.session.end(code, reason)
             self._hurry.clear()

@@ -11,7 +11,7 @@ clock), new identifiers and random fractions. The loop around it is the same eve
             events = session.receive(payload, now)
             for payload in session.frames_to_send():
                 socket.send(payload)
-        events = session.disconnected(close_code, close_reason, now, fraction=random())
+        events = session.disconnected(close_code, close_reason, fraction=random())
         # the last event tells how to go on: Reconnecting (sleep `delay`, again) or Ended
 
 - After every call ask `frames_to_send()`; each returned string is one text frame. Nothing is returned
@@ -139,7 +139,7 @@ class Session:
         frames, self._to_send = self._to_send, []
         return frames
 
-    def disconnected(self, code: int, reason: str, now: float, fraction: float) -> list[Event]:
+    def disconnected(self, code: int, reason: str, fraction: float) -> list[Event]:
         """The connection ended, or could not be made. `fraction` (0 to 1) is the jitter.
 
         The last event is `Reconnecting` or `Ended`. What is in flight stays so while reconnecting.
@@ -149,7 +149,8 @@ class Session:
         if not self._may_reconnect(code):
             return self.end(code, reason)
         self.state = State.RECONNECTING
-        delay = self._backoff.delay(self._attempt, code, self._reconnect_after, fraction)
+        asked, self._reconnect_after = self._reconnect_after, None  # by the shutdown: once
+        delay = self._backoff.delay(self._attempt, code, asked, fraction)
         return [Reconnecting(delay, self._attempt, code, reason)]
 
     def end(self, code: int = CloseCode.NORMAL, reason: str = "closed by this client") -> list[Event]:

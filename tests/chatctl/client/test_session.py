@@ -52,8 +52,8 @@ def opened(last_seq: int = 0, **options: Any) -> Session:
     return session
 
 
-def lose(session: Session, now: float = 1.0) -> Event:
-    return session.disconnected(ABNORMAL_CLOSURE, "", now, fraction=0.5)[-1]
+def lose(session: Session) -> Event:
+    return session.disconnected(ABNORMAL_CLOSURE, "", fraction=0.5)[-1]
 
 
 def reconnect(session: Session, said: str, now: float = 2.0) -> list[Event]:
@@ -109,7 +109,7 @@ def test_the_state_follows_the_connection() -> None:
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1013, 4001, 4002, 4499])
 def test_codes_that_allow_it_are_followed_by_a_reconnect(code: int) -> None:
-    (event,) = opened().disconnected(code, "why", 1.0, fraction=0.5)
+    (event,) = opened().disconnected(code, "why", fraction=0.5)
 
     assert isinstance(event, Reconnecting)
     assert (event.code, event.reason, event.attempt) == (code, "why", 1)
@@ -117,14 +117,14 @@ def test_codes_that_allow_it_are_followed_by_a_reconnect(code: int) -> None:
 
 @pytest.mark.parametrize("code", [1000, 1002, 1007, 1008, 1009, 4003, 4500, 4999])
 def test_codes_that_forbid_it_end_the_session(code: int) -> None:
-    assert opened().disconnected(code, "why", 1.0, fraction=0.5) == [Ended(code, "why")]
+    assert opened().disconnected(code, "why", fraction=0.5) == [Ended(code, "why")]
 
 
 def test_after_an_expired_token_only_a_new_one_reconnects() -> None:
     session = opened(token="old")
     session.token = "new"
 
-    (event,) = session.disconnected(CloseCode.TOKEN_EXPIRED, "", 1.0, fraction=0.0)
+    (event,) = session.disconnected(CloseCode.TOKEN_EXPIRED, "", fraction=0.0)
 
     assert isinstance(event, Reconnecting)
     assert session.headers() == {"Authorization": "Bearer new"}
@@ -133,7 +133,7 @@ def test_after_an_expired_token_only_a_new_one_reconnects() -> None:
 def test_the_backoff_doubles_up_to_its_cap_with_full_jitter() -> None:
     session = opened()
 
-    ceilings = [session.disconnected(1006, "", 1.0, fraction=1.0)[-1].delay for _ in range(8)]  # type: ignore[union-attr]
+    ceilings = [session.disconnected(1006, "", fraction=1.0)[-1].delay for _ in range(8)]  # type: ignore[union-attr]
 
     assert ceilings == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     assert Backoff().delay(5, 1006, None, fraction=0.0) == 0.0
@@ -166,7 +166,8 @@ def test_after_a_shutdown_the_client_waits_as_long_as_it_was_asked_to_and_adds_j
     session = opened()
     session.receive(frame("SYSTEM", data={"event": "shutdown", "reconnect_after": 3.0}), 1.0)
 
-    assert session.disconnected(1001, "", 1.0, fraction=1.0) == [Reconnecting(3.5, 1, 1001, "")]
+    assert session.disconnected(1001, "", fraction=1.0) == [Reconnecting(3.5, 1, 1001, "")]
+    assert session.disconnected(1006, "", fraction=1.0) == [Reconnecting(1.0, 2, 1006, "")]
 
 
 def test_after_max_attempts_the_session_ends() -> None:
@@ -273,7 +274,7 @@ def test_what_is_in_flight_is_resent_after_a_reconnect_in_the_order_of_sending()
         session.send(message_id, "hello", float(at))
     session.tick(10.5)  # m1 is resent, and so is now the last to be due
     session.receive(ack("m2", 1), 10.6)
-    lose(session, 11.0)
+    lose(session)
 
     reconnect(session, welcome(1), 12.0)
 
@@ -293,7 +294,7 @@ def test_the_end_of_the_session_fails_what_is_in_flight() -> None:
     session = opened()
     message = session.send("m", "hello", 0.0)
 
-    assert session.disconnected(1008, "no", 1.0, 0.0) == [Failed(message), Ended(1008, "no")]
+    assert session.disconnected(1008, "no", 0.0) == [Failed(message), Ended(1008, "no")]
     assert message.failure is not None
     assert message.failure.code == CONNECTION_LOST
 

@@ -116,7 +116,7 @@ class ClientAndServer(RuleBasedStateMachine):
     def connection_is_lost(self) -> None:
         self.server.lose()
         self.to_server.clear()
-        self._see(self.session.disconnected(1006, "", self.now, fraction=0.5))
+        self._see(self.session.disconnected(1006, "", fraction=0.5))
 
     @precondition(lambda self: self.server.to_client)
     @rule(count=st.integers(1, 5))
