@@ -1,6 +1,7 @@
 """A server of the load test's own: limits wide, files in a folder that is thrown away."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx2
 
@@ -31,9 +32,14 @@ class ServerFailed(Exception):
     """It did not start; the message is its own last line."""
 
 
+class LocalServer(NamedTuple):
+    url: str
+    pid: int
+
+
 @contextmanager
-def local_server(settings: Mapping[str, str]) -> Iterator[str]:
-    """Starts a server with these settings over WIDE_LIMITS, yields its URL, and stops it.
+def local_server(settings: Mapping[str, str]) -> Iterator[LocalServer]:
+    """Starts a server with these settings over WIDE_LIMITS, and stops it in the end.
 
     The folder with its database is in TMPDIR (a disk, if the figures are to mean anything).
 
@@ -53,10 +59,25 @@ def local_server(settings: Mapping[str, str]) -> Iterator[str]:
                 start_new_session=True,  # a Ctrl-C ends the load first
             )
             try:
-                _wait_until_ready(process, url, Path(log.name))
-                yield url
+                with _ending_on_sigterm():
+                    _wait_until_ready(process, url, Path(log.name))
+                    yield LocalServer(url, process.pid)
             finally:
                 _stop(process)
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends this program as an exception does: so the server is not left behind."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _own_environment() -> dict[str, str]:

@@ -191,7 +191,7 @@ class ChatServer:
 
     def _frames_for(self, conversation: Conversation, device: str, stored: Frame) -> list[Frame]:
         """What one device gets; only the third, which is not the sender, gets what it should not."""
-        if not device.endswith("device2"):
+        if not device.endswith("2"):
             return [stored]
         if conversation.breakage is Breakage.REORDERS and conversation.held is not None:
             if conversation.held is stored:

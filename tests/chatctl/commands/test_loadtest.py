@@ -68,3 +68,20 @@ def test_serves_runs_and_reports(chatctl: Run, empty_folder: Path) -> None:
     assert result.code == 1
     assert files["csv"].read_text().count("\n") == len(document["timeline"]) + 1
     assert "https://" not in files["html"].read_text()
+
+
+def test_bench_measures_each_case(chatctl: Run) -> None:
+    result = chatctl(
+        "loadtest", "bench", "--cases", "D2,rate50,idle20", "--seconds", "0.5", "--runs", "1", "--json"
+    )
+    cases = json.loads(result.out)["cases"]
+    assert result.code == 0
+    assert cases["D2"]["figures"]["msgs_s"] > 0
+    assert cases["rate50"]["figures"]["ack_p99_ms"] > 0
+    assert cases["idle20"]["figures"]["accepts_s"] > 0
+
+
+def test_bench_knows_no_other_cases(chatctl: Run) -> None:
+    result = chatctl("loadtest", "bench", "--cases", "D3,fast")
+    assert result.code == 2
+    assert "no such case: fast" in result.err
