@@ -1,0 +1,96 @@
+"""The page together with what a real server's AI does, and with its sign-in."""
+
+import re
+import time
+from pathlib import Path
+
+import jwt
+from playwright.sync_api import Page, expect
+
+from tests.server.web.page.acting import message, send, with_status, write
+from tests.server.web.page.conftest import OpenChat, OpenContext
+from tests.support.server import RunningServer, running_server
+
+SECRET = "a secret of more than thirty-two bytes"
+
+
+def state(page: Page, state: str) -> None:
+    expect(page.locator(f"[data-testid=connection][data-state={state}]")).to_be_attached()
+
+
+def test_a_companion_reads_types_and_answers(tmp_path: Path, open_chat: OpenChat) -> None:
+    with running_server(
+        tmp_path, ai__responder="demo", ai__typing_delay="[0.3, 0.3]", ai__turn_wait=0.1
+    ) as server:
+        page = open_chat(server)
+        send(page, "Hello!")
+        expect(page.get_by_test_id("typing")).to_be_visible()
+        expect(message(page, "Hello!").get_by_text("Read", exact=True)).to_be_visible()
+        answer = page.locator("[data-sender=ai]")
+        expect(answer.locator("time")).to_be_visible()
+        expect(page.get_by_test_id("typing")).to_be_hidden()
+        whole = answer.locator(".text").inner_text()
+        history = server.get("/api/conversations/conv_kai_ai_alex/messages").json()["items"]
+        assert [frame["data"] for frame in history] == ["Hello!", whole]
+
+
+def test_one_device_sees_the_other_type_and_both_see_the_companion(
+    real_server: RunningServer, open_chat: OpenChat
+) -> None:
+    who = {"user": "pia", "conversation": "conv_pia_ai_alex"}
+    phone, laptop = open_chat(real_server, **who), open_chat(real_server, **who)
+    write(phone, "hm")
+    expect(laptop.get_by_test_id("typing")).to_contain_text("another device")
+    expect(phone.get_by_test_id("typing")).to_be_hidden()
+    send(phone, "hm")
+    expect(laptop.get_by_test_id("typing")).to_be_hidden()
+    real_server.post("/api/typing", {"conversation_id": who["conversation"], "is_typing": True})
+    for page in (phone, laptop):
+        expect(page.get_by_test_id("typing")).to_contain_text("Alex is typing")
+    real_server.post("/api/typing", {"conversation_id": who["conversation"], "is_typing": False})
+    for page in (phone, laptop):
+        expect(page.get_by_test_id("typing")).to_be_hidden()
+
+
+def test_reading_is_told_both_ways(real_server: RunningServer, open_chat: OpenChat) -> None:
+    who = {"user": "rob", "conversation": "conv_rob_ai_alex"}
+    page = open_chat(real_server, **who)
+    send(page, "seen?")
+    expect(with_status(page, "seen?", "delivered")).to_be_visible()
+    real_server.post("/api/read-receipts", {"conversation_id": who["conversation"], "seq": 1})
+    expect(message(page, "seen?").get_by_text("Read", exact=True)).to_be_visible()
+    real_server.post("/api/send-ai-message", {"conversation_id": who["conversation"], "message": "yes"})
+    expect(message(page, "yes")).to_be_visible()
+    end = time.monotonic() + 5
+    while real_server.get(f"/api/conversations/{who['conversation']}").json()["unread"]:
+        assert time.monotonic() < end
+
+
+def test_a_companion_that_goes_away_is_shown_so(real_server: RunningServer, open_chat: OpenChat) -> None:
+    page = open_chat(real_server, user="sue", conversation="conv_sue_ai_sue_only")
+    real_server.post("/api/ai-status", {"ai_id": "ai_sue_only", "status": "away"})
+    expect(page.get_by_test_id("ai-status")).to_have_text("Away")
+
+
+def test_with_sign_in_the_page_wants_a_token_and_goes_on_with_a_new_one(
+    tmp_path: Path, open_context: OpenContext
+) -> None:
+    def address(seconds: float) -> str:
+        token = jwt.encode({"sub": "kai", "exp": time.time() + seconds}, SECRET, "HS256")
+        return f"{server.url}/app?user=kai&conversation=conv_kai_ai_alex#token={token}"
+
+    with running_server(tmp_path, auth__jwt_secret=SECRET, auth__api_keys="operator") as server:
+        page = open_context().new_page()
+        page.goto(f"{server.url}/app?user=kai&conversation=conv_kai_ai_alex")
+        state(page, "closed")
+        expect(page.get_by_test_id("connection")).to_contain_text("#token=")
+        page.goto(address(seconds=3))
+        state(page, "open")
+        send(page, "signed in")
+        expect(with_status(page, "signed in", "delivered")).to_be_visible()
+        state(page, "closed")
+        expect(page.get_by_test_id("connection")).to_contain_text(re.compile("expired.*#token="))
+        page.goto(address(seconds=60))
+        state(page, "open")
+        page.reload()
+        expect(with_status(page, "signed in", "delivered")).to_be_visible()
