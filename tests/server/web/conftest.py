@@ -1,5 +1,5 @@
-"""The page's tests drive a browser, and cannot even be read without the package that does."""
+"""The page's tests drive a browser: without one they are left out, which test_browser says in one line."""
 
-from importlib.util import find_spec
+from tests.server.web.test_browser import MISSING
 
-collect_ignore = [] if find_spec("playwright") else ["page"]
+collect_ignore = ["page"] if MISSING else []

@@ -10,10 +10,8 @@ ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "server/web/chat-client.js"
 DECLARATIONS = CLIENT.with_suffix(".d.ts")
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("node") is None or not (ROOT / "node_modules/ws").exists(),
-    reason="no Node 20 or its packages: install Node, then `npm ci`",
-)
+if shutil.which("node") is None or not (ROOT / "node_modules/ws").exists():
+    pytest.skip("no Node or its packages: install Node 20, then `npm ci`", allow_module_level=True)
 
 
 def run(*command: str) -> str:
