@@ -90,6 +90,7 @@ class Device:
         """Breaks the connection without a good-bye, as a phone does that loses its network."""
         if self._wire is not None and self.welcomed.is_set():
             self._ending = True
+            self._leave()
             self._wire.cut()
 
     def close(self) -> None:
@@ -109,9 +110,7 @@ class Device:
         while True:
             end = self._connection()
             now = clock()
-            if self.welcomed.is_set():
-                self._left_at = now
-                self.welcomed.clear()
+            self._leave()
             if not self._ending:
                 self._recorder.disconnected(end.code, end.reason, now)
             self._ending = False
@@ -120,6 +119,11 @@ class Device:
             if not isinstance(events[-1], Reconnecting):
                 return
             gevent.sleep(events[-1].delay)
+
+    def _leave(self) -> None:
+        if self.welcomed.is_set():
+            self._left_at = clock()
+            self.welcomed.clear()
 
     def _connection(self) -> Disconnected:
         """Opens a connection and serves it to its end. Returns how it ended."""

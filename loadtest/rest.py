@@ -57,18 +57,28 @@ class Rest:
 
     def _page(self, conversation_id: str, after_seq: int, limit: int) -> dict[str, Any]:
         query = {"after_seq": after_seq, "limit": limit}
-        return self._json("GET", f"/api/conversations/{conversation_id}/messages", params=query)
+        return self._json("GET", "/api/conversations/{id}/messages", conversation_id, params=query)
 
-    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def _json(self, method: str, route: str, id: str = "", **request: Any) -> dict[str, Any]:
+        """Errors name the route and not the path: thousands of conversations have one error."""
         try:
-            response = self._client.request(method, path, **request)
+            response = self._answer(method, route.format(id=id), **request)
             response.raise_for_status()
             return dict(response.json())
         except httpx2.HTTPStatusError as error:
             status, code = error.response.status_code, _error_code(error.response)
-            raise RestError(f"{method} {path} answered with HTTP {status} {code or ''}", code) from error
+            raise RestError(
+                f"{method} {route} answered with HTTP {status} {code or ''}".rstrip(), code
+            ) from error
         except (httpx2.HTTPError, ValueError) as error:
-            raise RestError(f"{method} {path}: {error or type(error).__name__}") from error
+            raise RestError(f"{method} {route}: {error or type(error).__name__}") from error
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        try:
+            return self._client.request(method, path, **request)
+        except httpx2.RemoteProtocolError:
+            # The server closed an idle connection just then. All routes used here are idempotent.
+            return self._client.request(method, path, **request)
 
 
 def _error_code(response: httpx2.Response) -> str | None:

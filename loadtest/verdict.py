@@ -23,8 +23,7 @@ from loadtest.slo import SLO
 from loadtest.tally import Second, Tally
 from loadtest.timeline import timeline
 
-# A generator whose own loop is this late (p99, ms), or that has no CPU left, measures itself.
-_LAG_INVALID: Final = 100.0
+# A generator whose own loop is late (p99, ms), or that has no CPU left, measures itself.
 _LAG_WARNING: Final = 10.0
 _CPU_INVALID: Final = 95.0
 _CPU_WARNING: Final = 80.0
@@ -210,7 +209,7 @@ def _invalidities(evidence: Evidence, result: Result) -> Iterator[str]:
     for reason, count in evidence.tally.unread.items():
         yield f"the history of {count} conversations could not be read: {reason}"
     yield from _provoked_limits(evidence)
-    yield from _overload(result)
+    yield from _overload(result, evidence.scenario.lag_bound)
 
 
 def _provoked_limits(evidence: Evidence) -> Iterator[str]:
@@ -227,11 +226,11 @@ def _provoked_limits(evidence: Evidence) -> Iterator[str]:
         yield f"{missing} of {tally.devices} devices were never welcomed"
 
 
-def _overload(result: Result) -> Iterator[str]:
+def _overload(result: Result, lag_bound: float) -> Iterator[str]:
     """Signs that the generator, and not the server, was the bottleneck."""
     use = result.generator
     lag = use.lag_ms.p99 or 0.0
-    if lag > _LAG_INVALID:
+    if lag > lag_bound:
         yield f"the generator was overloaded: its own loop ran {lag:.0f} ms late (p99)"
     if (use.cpu_percent or 0.0) > _CPU_INVALID:
         yield f"the generator was overloaded: {use.cpu_percent:.0f}% of a CPU; use more --processes"

@@ -33,6 +33,5 @@ class StormUser(ChatUser):
                 gevent.spawn(self.expect_back, device.welcomed)
 
     def expect_back(self, welcomed: gevent.event.Event) -> None:
-        gevent.sleep()  # the cut has to be noticed first
         if not welcomed.wait(BOUND):
             self.generator.violated(BACK_IN_TIME, f"{self.room.user_id} has a device that is not")

@@ -198,6 +198,18 @@ def test_a_retry_after_outcome_unknown_may_be_answered_once_more(story: Story) -
     assert story.ledger.acked == 1
 
 
+def test_a_retry_that_is_itself_sent_twice_may_be_answered_twice(story: Story) -> None:
+    story.send("m1")
+    story.ledger.note_nack("m1", "outcome_unknown", story.tick())
+    story.ledger.note_retry("m1", story.tick())
+    story.store("m1", 1)
+    story.see(PHONE, "m1", 1)
+    story.see(LAPTOP, "m1", 1)
+    story.ledger.note_ack("m1", 1, story.tick(), frames=2)
+    story.ledger.note_ack("m1", 1, story.tick(), frames=2, duplicate=True)
+    assert story.judged() == {}
+
+
 @pytest.mark.parametrize("settled", [True, False])
 def test_one_frame_answered_twice_is_duplicated(story: Story, settled: bool) -> None:
     story.send("m1")
