@@ -63,6 +63,9 @@ _LOCKED_PAUSE: Final = 0.005  # seconds between tries while another process hold
 _KNOWN_SEQS: Final = 65536  # conversations whose newest seq is remembered
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
 _IN_DOUBT_PAUSE: Final = 0.1
+# The errors of a COMMIT that did not get as far as its last frame in the log.
+_CUT_SHORT: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+_OVERWRITE: Final = "PRAGMA user_version = 0"  # a transaction that changes nothing
 
 Row = tuple[Any, ...]
 # The rest of a save that is out of the ordinary and may take its time: not for the event loop.
@@ -238,17 +241,24 @@ class SqliteWriter:
     def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome] | Rest:
         try:
             self._db.execute("COMMIT")
-        except sqlite3.Error:
-            return partial(self._look_up, drafts, outcomes)
+        except sqlite3.Error as fault:
+            is_cut_short = getattr(fault, "sqlite_errorcode", 0) in _CUT_SHORT
+            return partial(self._look_up, drafts, outcomes, is_cut_short)
         return outcomes
 
-    def _look_up(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome]:
-        """After an error at COMMIT: what is in the database decides, as a new connection sees it."""
+    def _look_up(self, drafts: list[Draft], outcomes: list[Outcome], is_cut_short: bool) -> list[Outcome]:
+        """After an error at COMMIT: what is in the database decides, as a new connection sees it.
+
+        What could not be synced is rolled back, but stands whole in the log: were the process killed now,
+        the next start would find it committed. The next transaction overwrites it.
+        """
         self._undo(drafts)
         deadline = time.monotonic() + _IN_DOUBT_SECONDS
         while time.monotonic() < deadline:
             self._reconnect()
             try:
+                if not is_cut_short:
+                    self._db.execute(_OVERWRITE)
                 return [self._judge(*doubtful) for doubtful in zip(drafts, outcomes, strict=True)]
             except sqlite3.Error:
                 time.sleep(_IN_DOUBT_PAUSE)

@@ -1,8 +1,11 @@
 """What SQLite does when the database does not do as it is told."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from server.ports import Batch, StoreUnavailable
 from server.store import sqlite, sqlite_writer
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
+from tests.support.failing_sync import fail_every_sync
 from tests.support.sqlite_faults import BROKEN, Run, Tap
 from tests.support.store import create, draft, opened, save, whole_history
 
@@ -122,6 +126,60 @@ async def test_an_outcome_that_cannot_be_looked_up_is_unknown_and_a_resend_settl
         assert await save(store, draft(a.key, "m1")) == [OUTCOME_UNKNOWN]
         tap.on_execute = lambda sql, run: run()
         assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [Duplicate(1), 2]
+
+
+@asynchronous
+async def test_what_a_failed_sync_left_in_the_log_is_overwritten_before_it_is_called_unsaved(
+    store: SqliteStore, tap: Tap
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        tap.spoil("COMMIT")
+        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]
+        after = tap.statements[tap.statements.index("COMMIT") :]
+        writes = [statement for statement in after if statement.startswith("PRAGMA user_version")]
+        assert len(writes) == 1
+
+
+@asynchronous
+async def test_a_commit_that_cannot_be_synced_stays_open_and_no_start_finds_it_later(
+    tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_writer, "_IN_DOUBT_SECONDS", 0.05)
+    names = ("chat.db", "chat.db-wal")
+
+    def execute(sql: str, run: Run) -> sqlite3.Cursor:
+        try:
+            return run()
+        except sqlite3.OperationalError:
+            if sql == "COMMIT":
+                _copy(names, tmp_path, tmp_path / "at the failure")
+            raise
+
+    async with opened(SqliteStore(tmp_path / "chat.db", connection=tap.connection)) as store:
+        assert isinstance(store, SqliteStore)
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "m1"))
+        if not await store._thread.submit(fail_every_sync):
+            pytest.skip("system calls cannot be filtered here")
+        tap.on_execute = execute
+        assert await save(store, draft(a.key, "m2")) == [OUTCOME_UNKNOWN]
+        _copy(names, tmp_path, tmp_path / "at the answer")
+    assert _message_ids(tmp_path / "at the failure" / "chat.db") == ["m1", "m2"]
+    assert _message_ids(tmp_path / "at the answer" / "chat.db") == ["m1"]
+
+
+def _copy(names: Iterable[str], source: Path, target: Path) -> None:
+    target.mkdir()
+    for name in names:
+        shutil.copy2(source / name, target)
+
+
+def _message_ids(database: Path) -> list[str]:
+    """As a process sees them that starts after a kill."""
+    with closing(sqlite3.connect(database)) as db:
+        return [row[0] for row in db.execute("SELECT message_id FROM messages ORDER BY id")]
 
 
 @asynchronous
