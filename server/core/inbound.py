@@ -34,6 +34,11 @@ class Rejection(NamedTuple):
     why: Refused
 
 
+def reject(message_id: str | None, why: Refused) -> Rejection:
+    """Whatever is wrong with a frame that no NACK can answer, its ERROR calls it an invalid frame."""
+    return Rejection(message_id, why if message_id else why._replace(code=ErrorCode.INVALID_FRAME))
+
+
 EMPTY_MESSAGE: Final = Refused(ErrorCode.EMPTY_MESSAGE, "Message cannot be empty")
 BINARY_FRAME: Final = Rejection(
     None,
@@ -57,7 +62,7 @@ def read_frame(payload: bytes, conversation_id: str) -> ClientFrame | Rejection:
     if frame.type not in CLIENT_TYPES:
         return _refuse_type(frame)
     if frame.conversation_id is not None and frame.conversation_id != conversation_id:
-        return Rejection(frame.message_id, _FOREIGN_CONVERSATION)
+        return reject(frame.message_id, _FOREIGN_CONVERSATION)
     if frame.message_id is None and frame.type not in _ANONYMOUS_TYPES:
         return Rejection(None, Refused(ErrorCode.INVALID_FRAME, "message_id: is required"))
     return frame
@@ -85,7 +90,7 @@ def _refuse_type(frame: ClientFrame) -> Rejection:
         text = f"type: {frame.type} is sent by the server only"
     else:
         text = f"type: {_shown(frame.type)} is not known"
-    return Rejection(frame.message_id, Refused(ErrorCode.UNKNOWN_TYPE, text))
+    return reject(frame.message_id, Refused(ErrorCode.UNKNOWN_TYPE, text))
 
 
 def _explain(payload: bytes, fault: ValidationError) -> Rejection:

@@ -28,9 +28,11 @@ def receipt_of(data: Any) -> ReadUpTo | Refused:
         if isinstance(message_id, str) and is_identifier(message_id):
             return ReadUpTo(message_id, None)
         return invalid("data.message_id: must be an identifier")
-    if type(seq) is not int:
+    if seq is None:
         return invalid("data: message_id or seq is required")
-    return ReadUpTo(None, seq) if seq >= 1 else invalid("data.seq: must be 1 or above")
+    if type(seq) is not int or seq < 1:
+        return invalid("data.seq: must be a whole number, 1 or above")
+    return ReadUpTo(None, seq)
 
 
 def cancelled_id_of(data: Any) -> str | Refused:

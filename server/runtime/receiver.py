@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from server.core.clock import accepted_client_stamp
-from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame
+from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame, reject
 from server.core.model import (
     MESSAGE_ID_CONFLICT,
     OUTCOME_UNKNOWN,
@@ -39,7 +39,7 @@ _SHUTTING_DOWN: Final = Refused(
 _INTERNAL_ERROR: Final = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
 
 
-_Handler = Callable[[Connection, ClientFrame], None]
+_Handler = Callable[[Connection, ClientFrame], Refused | None]
 
 
 class Receiver:
@@ -70,12 +70,12 @@ class Receiver:
         self.is_draining = False  # set at the shutdown: from then on new messages are refused
         self._is_traced = log.is_enabled_for(logging.DEBUG)
         self._handlers: dict[str, _Handler] = {
-            MessageType.PING: self._by(self._ping),
+            MessageType.PING: self._ping,
             MessageType.PONG: self._pong,
-            MessageType.TYPING_INDICATOR: self._by(signals.typing),
-            MessageType.READ_RECEIPT: self._by(signals.read_receipt),
-            MessageType.CANCEL_RESPONSE: self._by(signals.cancel_response),
-            MessageType.AUTH_REFRESH: self._by(signals.auth_refresh),
+            MessageType.TYPING_INDICATOR: signals.typing,
+            MessageType.READ_RECEIPT: signals.read_receipt,
+            MessageType.CANCEL_RESPONSE: signals.cancel_response,
+            MessageType.AUTH_REFRESH: signals.auth_refresh,
         }
 
     def receive(self, connection: Connection, payload: bytes | None) -> None:
@@ -88,11 +88,11 @@ class Receiver:
             self._reject(connection, frame)
             return
         assert type(frame) is ClientFrame
-        connection.invalid_frames = 0
         if self._is_traced:
             log.debug("received", type=frame.type, message_id=frame.message_id, **info.context())
         try:
             if frame.type == MessageType.CHAT_MESSAGE:
+                connection.invalid_frames = 0
                 self._chat(connection, frame, now)
             else:
                 self._signal(connection, frame)
@@ -160,8 +160,7 @@ class Receiver:
             return _SHUTTING_DOWN
         if self._limiter is None or (wait := self._limiter.check(connection.info.user_id, now)) is None:
             return None
-        retry_after = math.ceil(wait * 1000) / 1000  # never a moment too early
-        return Refused(ErrorCode.RATE_LIMITED, "Too many messages; wait a moment", retry_after)
+        return _rate_limited("Too many messages; wait a moment", wait)
 
     async def _judge_resend(self, connection: Connection, save: Save, why: Refused) -> None:
         """No new message is taken now; one that had been saved before is answered as such all the same.
@@ -184,31 +183,23 @@ class Receiver:
     # ---- signals ------------------------------------------------------------------------------------
 
     def _signal(self, connection: Connection, frame: ClientFrame) -> None:
-        if self._is_in_rate(connection, frame):
-            self._handlers[frame.type](connection, frame)
+        why = self._why_not_this_signal(connection, frame)
+        if why is None:
+            why = self._handlers[frame.type](connection, frame)
+        elif frame.message_id is None:
+            return  # over the rate: dropped
+        if why is None:
+            connection.invalid_frames = 0
+        else:
+            self._reject(connection, reject(frame.message_id, why))
 
-    def _is_in_rate(self, connection: Connection, frame: ClientFrame) -> bool:
-        """A signal over the rate is dropped; one that asks for an answer is NACKed. A PONG never is."""
+    def _why_not_this_signal(self, connection: Connection, frame: ClientFrame) -> Refused | None:
+        """A PONG is never too many: it was asked for."""
         limiter = self._signal_limiter
         if limiter is None or frame.type == MessageType.PONG:
-            return True
+            return None
         wait = limiter.check(connection.info.user_id, time.monotonic())
-        if wait is not None and frame.message_id is not None:
-            why = Refused(ErrorCode.RATE_LIMITED, "Too many signals; wait a moment", round(wait, 3))
-            self._manager.send_nack(connection, frame.message_id, why)
-        return wait is None
-
-    def _by(self, take: Callable[[Connection, ClientFrame], Refused | None]) -> _Handler:
-        """Answers what `take` finds wrong with a frame."""
-
-        def handle(connection: Connection, frame: ClientFrame) -> None:
-            if (why := take(connection, frame)) is None:
-                return
-            if frame.message_id is None:
-                why = why._replace(code=ErrorCode.INVALID_FRAME)
-            self._reject(connection, Rejection(frame.message_id, why))
-
-        return handle
+        return None if wait is None else _rate_limited("Too many signals; wait a moment", wait)
 
     def _ping(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         if (fault := _fault_of_ping(frame.data)) is not None:
@@ -216,8 +207,9 @@ class Receiver:
         self._manager.send_pong(connection, frame.message_id, frame.data)
         return None
 
-    def _pong(self, connection: Connection, frame: ClientFrame) -> None:
+    def _pong(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         """A sign of life, as every frame is."""
+        return None
 
     # ---- faults -------------------------------------------------------------------------------------
 
@@ -234,7 +226,10 @@ class Receiver:
     def _fail(self, connection: Connection, message_id: str | None) -> None:
         """A fault of ours ends nothing but this frame."""
         log.exception("a frame could not be processed", **connection.info.context())
-        self._reject(connection, Rejection(message_id, _INTERNAL_ERROR))
+        if message_id is None:
+            self._manager.send_error(connection, _INTERNAL_ERROR)
+        else:
+            self._manager.send_nack(connection, message_id, _INTERNAL_ERROR)
 
 
 def _fault_of_ping(data: Any) -> str | None:
@@ -243,7 +238,13 @@ def _fault_of_ping(data: Any) -> str | None:
     if not isinstance(data, dict):
         return "data: must be an object"
     try:
-        size = len(json.dumps(data, allow_nan=False))
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
         return "data: numbers must be finite"
-    return None if size <= _MAX_PING_DATA else f"data: at most {_MAX_PING_DATA} bytes are allowed"
+    size = len(text.encode())
+    return None if size <= _MAX_PING_DATA else f"data: at most {_MAX_PING_DATA} bytes of JSON are allowed"
+
+
+def _rate_limited(text: str, wait: float) -> Refused:
+    """Rounded up, so that whoever waits as told is not a moment too early."""
+    return Refused(ErrorCode.RATE_LIMITED, text, math.ceil(wait * 1000) / 1000)

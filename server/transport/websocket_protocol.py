@@ -30,6 +30,7 @@ log = structlog.get_logger()
 EXTENSION: Final = "chat.socket"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _BACKLOG: Final = 65536  # bytes kept of what a client says before the endpoint has attached
+_CLOSED_BY_PEER: Final = "closed as the client asked"
 _NO_STATUS: Final = 1005
 _ABNORMAL: Final = 1006
 
@@ -310,7 +311,7 @@ class WebSocketProtocol(asyncio.Protocol):
         except ProtocolFault as fault:
             self._fail(fault)
             return
-        self.write(close_frame(CloseCode.NORMAL if code == _NO_STATUS else code, ""))
+        self.write(close_frame(CloseCode.NORMAL if code == _NO_STATUS else code, _CLOSED_BY_PEER))
         self.transport.close()
         self._cut_after(self._limits.close_seconds)
         self._end(code)

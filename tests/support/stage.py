@@ -28,6 +28,8 @@ from server.runtime.trail import Trail
 from server.runtime.typing import TypingRelay
 from tests.support.device import CONVERSATION
 
+MAX_INVALID_FRAMES = 10
+
 
 class FakeSocket:
     """Implements Socket: keeps what is written. A test may make it unwritable, or raise at a write."""
@@ -103,6 +105,7 @@ class Stage:
         send_queue: int = 256,
         store_timeout: float = 5.0,
         session_ttl: float = 300.0,
+        signal_limiter: RateLimiter | None = None,
     ) -> None:
         ids = IdMaker()
         self.store = store
@@ -114,7 +117,16 @@ class Stage:
         signals = Signals(self.manager, typing, receipts, self.background)
         self.delivery = Delivery(store, self.manager, Trail(100), typing, store_timeout)
         self.receiver = Receiver(
-            self.manager, self.delivery, store, limiter, self.background, typing, signals, 4000, 10
+            self.manager,
+            self.delivery,
+            store,
+            limiter,
+            self.background,
+            typing,
+            signals,
+            4000,
+            MAX_INVALID_FRAMES,
+            signal_limiter,
         )
         self.gateway = Gateway(
             self.manager,

@@ -75,10 +75,11 @@ class Wire:
             return first & 15, await self.reader.readexactly(size)
 
     async def close_code(self) -> int:
-        """Of the close frame; frames before it are passed over."""
+        """Of the close frame, which must have a reason; frames before it are passed over."""
         while True:
             opcode, payload = await self.frame()
             if opcode == CLOSE:
+                assert 0 < len(payload[2:]) <= 123
                 return int.from_bytes(payload[:2], "big")
 
     async def end(self) -> bytes:
