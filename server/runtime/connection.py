@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -38,6 +37,16 @@ class Listener(Protocol):
 
     def settled(self, connection: "Connection", save: "Save", outcome: Outcome, is_resend: bool) -> None:
         """The fate of a message that the connection sent. `is_resend`: it joined an earlier save."""
+
+
+class Owner(Protocol):
+    """Who knows which connections there are."""
+
+    def disconnect(self, connection: "Connection", code: int, reason: str) -> None:
+        """The connection has ended, or is closing. Called once."""
+
+    def heard_out(self, connection: "Connection") -> None:
+        """Nothing more will be heard of a connection that ended while what it had said was still to come."""
 
 
 @dataclass(slots=True)
@@ -110,8 +119,8 @@ class Connection:
         "_is_paused",
         "_listener",
         "_max_frames",
-        "_on_left",
         "_outbox",
+        "_owner",
         "_turn",
         "_writable",
         "close_code",
@@ -132,7 +141,7 @@ class Connection:
         flusher: Flusher,
         max_frames: int,
         listener: "Listener",
-        on_left: "Callable[[Connection, int, str], None]",
+        owner: Owner,
     ) -> None:
         self.info = info
         self.room = room
@@ -147,7 +156,7 @@ class Connection:
         self._flusher = flusher
         self._max_frames = max_frames
         self._listener = listener
-        self._on_left = on_left
+        self._owner = owner
         self._turn: list[bytes] = []  # offered since the last flush
         self._outbox: Outbox | None = None  # of a device that does not read
         self._is_paused = False
@@ -235,6 +244,11 @@ class Connection:
         return self._is_paused
 
     @property
+    def is_heard_out(self) -> bool:
+        """Closed, but what it had said before is still taken."""
+        return self.close_code in _READS_ON
+
+    @property
     def queued(self) -> int:
         """Frames that wait for the device to read."""
         return len(self._outbox) if self._outbox else 0
@@ -260,7 +274,7 @@ class Connection:
             self.fail()
 
     def on_text(self, payload: bytes) -> None:
-        if self.close_code is None or self.close_code in _READS_ON:
+        if self.close_code is None or self.is_heard_out:
             self._hear(payload)
 
     def on_binary(self, payload: bytes) -> None:
@@ -276,6 +290,8 @@ class Connection:
     def on_closed(self, code: int) -> None:
         if self.close_code is None:
             self._leave(code, "")
+        elif self.is_heard_out:
+            self._owner.heard_out(self)
 
     def _hear(self, payload: bytes | None) -> None:
         try:
@@ -293,7 +309,7 @@ class Connection:
         self.close_code = code
         self._turn = []
         self._outbox = self._held_acks = None
-        self._on_left(self, code, reason)
+        self._owner.disconnect(self, code, reason)
         self._wake()
 
     def _wake(self) -> None:

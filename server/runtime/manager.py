@@ -71,15 +71,15 @@ class ConnectionManager:
             reconnects=session.reconnects,
             expires=request.expires,
         )
-        connection = Connection(
-            info, room, socket, self._flusher, self._send_queue, listener, self.disconnect
-        )
+        connection = Connection(info, room, socket, self._flusher, self._send_queue, listener, self)
         self._add(connection)
         return connection, session
 
     def disconnect(self, connection: Connection, code: int, reason: str) -> None:
         """Removes a connection everywhere. The connection itself calls it, once."""
         info, room = connection.info, connection.room
+        if connection.is_heard_out:
+            room.holders += 1  # devices that come meanwhile are in the room that its last messages reach
         del self._connections[info.connection_id]
         room.connections = _without(room.connections, connection)
         room.live = _without(room.live, connection)
@@ -94,6 +94,10 @@ class ConnectionManager:
             tell(connection)
         self._device_counts.changed(room)
         self.drop_if_unused(room)
+
+    def heard_out(self, connection: Connection) -> None:
+        """The end of a connection that was disconnected before. The connection itself calls it, once."""
+        self.release(connection.room)
 
     def when_left(self, tell: Callable[[Connection], None]) -> None:
         """From now on `tell` is called with each connection that has left its room."""

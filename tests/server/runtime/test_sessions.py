@@ -89,6 +89,24 @@ async def test_what_a_replaced_connection_had_sent_is_still_processed() -> None:
 
 
 @asynchronous
+async def test_what_a_replaced_connection_had_sent_reaches_devices_that_came_after_all_others_had_left() -> (
+    None
+):
+    stage = Stage(MemoryStore())
+    old = await stage.join("phone")
+    (await stage.join("phone")).connection.on_closed(1006)
+    late = await stage.join("tablet")
+    old.say("in-the-socket-buffer")
+    late.say("m1")
+    await stage.settle()
+    assert late.seen == [1, 2]
+    old.connection.on_closed(4500)
+    late.connection.on_closed(1000)
+    assert list(stage.manager.rooms()) == []
+    assert stage.manager.room(old.connection.info.conversation_id) is None
+
+
+@asynchronous
 async def test_a_device_that_brings_its_session_id_resumes_and_keeps_it() -> None:
     stage = Stage(MemoryStore())
     first = await stage.join("phone")
