@@ -46,9 +46,11 @@ from server.runtime.gateway import Gateway, GatewayConfig
 from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.metrics import Metrics
+from server.runtime.missed import Missed
 from server.runtime.presence import Presence
 from server.runtime.receipts import Receipts
 from server.runtime.receiver import Receiver
+from server.runtime.replay import Replayer
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
 from server.runtime.signals import Signals
@@ -119,7 +121,9 @@ def _wire(
     trail = Trail(settings.stats.history)
     typing = TypingRelay(manager, ids, settings.typing.timeout, settings.typing.ai_timeout)
     receipts = Receipts(store, manager, ids, settings.store.timeout)
-    delivery = Delivery(store, manager, trail, typing, settings.store.timeout)
+    replayer = Replayer(manager, store, background, settings.store.timeout)
+    missed = Missed(store, replayer, background, settings.store.timeout)
+    delivery = Delivery(store, manager, trail, typing, missed, settings.store.timeout)
     statuses = AIStatuses(manager, ids)
     simulated = SimulatedStatus(statuses) if settings.ai.simulate_status else None
     speech = AISpeech(store, delivery, typing, settings.ai.typing_delay, simulated)
@@ -143,7 +147,7 @@ def _wire(
     )
     admission = Admission(manager, _places(settings))
     gateway = Gateway(
-        manager, conversations, store, background, receiver, statuses, admission, _gateway_config(settings)
+        manager, conversations, replayer, receiver, statuses, admission, _gateway_config(settings)
     )
     shutdown = Shutdown(manager, gateway, receiver, delivery)
     limiters = [each for each in (limiter, signal_limiter) if each is not None]
@@ -210,7 +214,6 @@ def _gateway_config(settings: Settings) -> GatewayConfig:
         max_text_length=settings.limits.max_text_length,
         rate_limit=RateLimit(messages=limit.messages, window=limit.window) if limit.enabled else None,
         auto_create=settings.conversations.auto_create,
-        store_timeout=settings.store.timeout,
         recovery_max_messages=settings.recovery.max_messages,
     )
 

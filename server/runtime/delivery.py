@@ -17,6 +17,7 @@ from server.core.model import (
     OUTCOME_UNKNOWN,
     STORE_UNAVAILABLE,
     Draft,
+    Duplicate,
     Outcome,
     settle_resend,
 )
@@ -25,6 +26,7 @@ from server.protocol import CloseCode, MessageType
 from server.runtime.background import Background
 from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
+from server.runtime.missed import Missed
 from server.runtime.room import Room
 from server.runtime.trail import Trail
 from server.runtime.typing import TypingRelay
@@ -61,12 +63,14 @@ class Delivery:
         manager: ConnectionManager,
         trail: Trail,
         typing: TypingRelay,
+        missed: Missed,
         timeout: float,
     ) -> None:
         self._manager = manager
         self._store = store
         self._trail = trail
         self._typing = typing
+        self._missed = missed
         self._background = Background()
         self._unsaved = 0  # messages that the store is asked about once more
         self.on_chat: Callable[[Room], None] | None = None  # hears of every message of a user
@@ -105,7 +109,7 @@ class Delivery:
                 elif outcome is STORE_UNAVAILABLE:
                     unsaved.append(save)
                 else:
-                    self._answer(save, outcome, now)
+                    self._answer_without_broadcast(save, outcome, now)
             except Exception:
                 self._fail(save)
         self._manager.flush()
@@ -129,7 +133,7 @@ class Delivery:
         log.error("the store failed", exc_info=fault)
         now = time.monotonic()
         for save in items:
-            self._answer(save, OUTCOME_UNKNOWN, now)
+            self._answer_without_broadcast(save, OUTCOME_UNKNOWN, now)
 
     async def _answer_unsaved(self, saves: list[Save]) -> None:
         """One may be a resend of a message that was saved earlier, which a plain NACK would deny."""
@@ -144,10 +148,12 @@ class Delivery:
             self._unsaved -= len(saves)
             now = time.monotonic()
             for save, outcome in zip(saves, outcomes, strict=True):
-                self._answer(save, outcome, now)
+                self._answer_without_broadcast(save, outcome, now)
 
     def _broadcast(self, save: Save, seq: int) -> int:
         room = save.room
+        if seq != room.last_seq + 1:
+            self._missed.found(room, seq)
         room.last_seq = seq
         room.last_activity = save.created_at
         if save.type is MessageType.CHAT_MESSAGE:
@@ -184,6 +190,17 @@ class Delivery:
             room.saving.pop(save.message_id, None)
         for device in room.connections:
             device.close(CloseCode.INTERNAL_ERROR, "a fault of the server")
+        for asker, _ in save.askers:
+            with contextlib.suppress(Exception):
+                asker.settled(save, OUTCOME_UNKNOWN, 0, False)
+
+    def _answer_without_broadcast(self, save: Save, outcome: Outcome, now: float) -> None:
+        """Not saved, or not now. It may have been saved once without anybody here hearing of it."""
+        if type(outcome) is Duplicate and outcome.seq > save.room.last_seq:
+            self._missed.found(save.room, outcome.seq)
+        elif outcome is OUTCOME_UNKNOWN:
+            self._missed.may_be(save.room)
+        self._answer(save, outcome, now)
 
     def _answer(self, save: Save, outcome: Outcome, now: float, delivered_to: int = 0) -> None:
         room = save.room

@@ -9,11 +9,10 @@ import structlog
 from server.core.joining import JoinRequest, Refusal
 from server.core.model import Conversation
 from server.core.recovery import Replay, plan_replay
-from server.ports import MessageStore, Socket, StoreUnavailable
+from server.ports import Socket, StoreUnavailable
 from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
 from server.runtime.admission import Admission
 from server.runtime.ai_status import AIStatuses
-from server.runtime.background import Background
 from server.runtime.connection import Connection, Listener
 from server.runtime.conversations import Conversations
 from server.runtime.manager import ConnectionManager
@@ -35,7 +34,6 @@ class GatewayConfig:
     max_text_length: int
     rate_limit: RateLimit | None
     auto_create: bool
-    store_timeout: float
     recovery_max_messages: int
 
 
@@ -46,8 +44,7 @@ class Gateway:
         self,
         manager: ConnectionManager,
         conversations: Conversations,
-        store: MessageStore,
-        background: Background,
+        replayer: Replayer,
         listener: Listener,
         statuses: AIStatuses,
         admission: Admission,
@@ -55,8 +52,7 @@ class Gateway:
     ) -> None:
         self._manager = manager
         self._conversations = conversations
-        self._replayer = Replayer(manager, store, config.store_timeout)
-        self._background = background
+        self._replayer = replayer
         self._listener = listener
         self._statuses = statuses
         self._admission = admission
@@ -118,8 +114,7 @@ class Gateway:
         if replay.after == room.last_seq:
             self._manager.go_live(connection)
         else:
-            connection.begin_replay()
-            self._background.run(self._replayer.replay(connection, replay.after), "replay")
+            self._replayer.begin(connection, replay.after)
         return connection
 
     def _welcome(

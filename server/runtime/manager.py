@@ -121,6 +121,11 @@ class ConnectionManager:
             connection.end_replay()
             connection.room.live += (connection,)
 
+    def take_back(self, room: Room) -> tuple[Connection, ...]:
+        """Those that were live: from now on no broadcast reaches them, until `go_live`."""
+        behind, room.live = room.live, ()
+        return behind
+
     # ---- sending ------------------------------------------------------------------------------------
 
     def send_to_user(self, user_id: str, type: MessageType, data: object) -> int:

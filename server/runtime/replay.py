@@ -9,8 +9,10 @@ from server.core.framing import text_frame
 from server.core.model import StoredMessage
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode
+from server.runtime.background import Background
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
+from server.runtime.room import Room
 
 _PAGE: Final = 100
 
@@ -24,13 +26,26 @@ class Replayer:
     page has it. The last page and going live happen without an await in between.
     """
 
-    def __init__(self, manager: ConnectionManager, store: MessageStore, timeout: float) -> None:
+    def __init__(
+        self, manager: ConnectionManager, store: MessageStore, background: Background, timeout: float
+    ) -> None:
         self._manager = manager
         self._store = store
+        self._background = background
         self._timeout = timeout
 
-    async def replay(self, connection: Connection, after: int) -> None:
+    def begin(self, connection: Connection, after: int) -> None:
         """Sends everything above seq `after`; the connection is live at the end, or closed."""
+        connection.begin_replay()
+        self._background.run(self._replay(connection, after), "replay")
+
+    def bring_up(self, room: Room, newest: int) -> None:
+        """Up to `newest` something was saved that was not delivered here: who is live reads it too."""
+        known, room.last_seq = room.last_seq, newest
+        for connection in self._manager.take_back(room):
+            self.begin(connection, known)
+
+    async def _replay(self, connection: Connection, after: int) -> None:
         try:
             await self._catch_up(connection, after)
         except (StoreUnavailable, TimeoutError):

@@ -19,8 +19,10 @@ from server.runtime.gateway import Gateway, GatewayConfig
 from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.metrics import Metrics
+from server.runtime.missed import Missed
 from server.runtime.receipts import Receipts
 from server.runtime.receiver import Receiver
+from server.runtime.replay import Replayer
 from server.runtime.sessions import Sessions
 from server.runtime.shutdown import Shutdown
 from server.runtime.signals import Signals
@@ -115,7 +117,9 @@ class Stage:
         typing = TypingRelay(self.manager, ids, 4.0, 30.0)
         receipts = Receipts(store, self.manager, ids, store_timeout)
         signals = Signals(self.manager, typing, receipts, self.background)
-        self.delivery = Delivery(store, self.manager, Trail(100), typing, store_timeout)
+        replayer = Replayer(self.manager, store, self.background, store_timeout)
+        missed = Missed(store, replayer, self.background, store_timeout)
+        self.delivery = Delivery(store, self.manager, Trail(100), typing, missed, store_timeout)
         self.receiver = Receiver(
             self.manager,
             self.delivery,
@@ -131,12 +135,11 @@ class Stage:
         self.gateway = Gateway(
             self.manager,
             Conversations(store, self.manager, store_timeout),
-            store,
-            self.background,
+            replayer,
             self.receiver,
             AIStatuses(self.manager, ids),
             Admission(self.manager, Places(1000, 1000, 1000)),
-            GatewayConfig(30.0, 60.0, 4000, None, True, store_timeout, recovery_max_messages),
+            GatewayConfig(30.0, 60.0, 4000, None, True, recovery_max_messages),
         )
         self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery)
 

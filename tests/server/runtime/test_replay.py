@@ -7,6 +7,7 @@ from typing import Any, cast
 from server.core.model import StoredMessage
 from server.ports import MessageStore
 from server.protocol import MessageType
+from server.runtime.background import Background
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
 from server.runtime.replay import Replayer
@@ -25,6 +26,9 @@ class Returning:
         self.room = SimpleNamespace(key=1, conversation_id="conv", last_seq=newest_delivered)
         self.replayed: list[bytes] = []
         self.went_live_after: int | None = None
+
+    def begin_replay(self) -> None:
+        pass
 
     def release_acks(self, position: int) -> None:
         pass
@@ -45,8 +49,14 @@ def replay(connection: Returning, committed: int) -> None:
         connection.went_live_after = len(connection.replayed)
 
     manager = cast(ConnectionManager, SimpleNamespace(go_live=go_live))
-    replayer = Replayer(manager, cast(MessageStore, Store()), timeout=5.0)
-    asyncio.run(replayer.replay(cast(Connection, connection), 0))
+
+    async def run() -> None:
+        background = Background()
+        replayer = Replayer(manager, cast(MessageStore, Store()), background, timeout=5.0)
+        replayer.begin(cast(Connection, connection), 0)
+        await background.finished()
+
+    asyncio.run(run())
 
 
 def test_what_was_delivered_is_replayed_and_then_the_device_is_live() -> None:

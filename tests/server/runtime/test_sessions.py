@@ -97,9 +97,8 @@ async def test_what_a_replaced_connection_had_sent_reaches_devices_that_came_aft
     (await stage.join("phone")).connection.on_closed(1006)
     late = await stage.join("tablet")
     old.say("in-the-socket-buffer")
-    late.say("m1")
     await stage.settle()
-    assert late.seen == [1, 2]
+    assert late.seen == [1]
     old.connection.on_closed(4500)
     late.connection.on_closed(1000)
     assert list(stage.manager.rooms()) == []
