@@ -108,6 +108,7 @@ class Stage:
         store_timeout: float = 5.0,
         session_ttl: float = 300.0,
         signal_limiter: RateLimiter | None = None,
+        auto_create: bool = True,
     ) -> None:
         ids = IdMaker()
         self.store = store
@@ -139,12 +140,12 @@ class Stage:
             self.receiver,
             AIStatuses(self.manager, ids),
             Admission(self.manager, Places(1000, 1000, 1000)),
-            GatewayConfig(30.0, 60.0, 4000, None, True, recovery_max_messages),
+            GatewayConfig(30.0, 60.0, 4000, None, auto_create, recovery_max_messages),
         )
         self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery)
 
     async def join(
-        self, client_id: str, user: str = "kai", conversation: str = CONVERSATION, **brought: Any
+        self, client_id: str | None, user: str = "kai", conversation: str = CONVERSATION, **brought: Any
     ) -> StageDevice:
         """Connected, and its welcome written."""
         socket = FakeSocket()
@@ -156,7 +157,7 @@ class Stage:
     async def ask_to_join(
         self,
         socket: FakeSocket,
-        client_id: str,
+        client_id: str | None,
         user: str = "kai",
         conversation: str = CONVERSATION,
         session_id: str | None = None,

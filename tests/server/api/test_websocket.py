@@ -95,3 +95,23 @@ def test_listed_origins_are_let_in(tmp_path: Path) -> None:
             assert verdict(socket) == OK
         with knock(server, origin="https://evil.example") as socket:
             assert verdict(socket)[0] == 1008
+
+
+def test_the_welcome_tells_the_limits_that_are_set(tmp_path: Path, connect_device: Connect) -> None:
+    limits = {
+        "heartbeat__interval": 7,
+        "heartbeat__timeout": 9,
+        "limits__max_text_length": 5,
+        "rate_limit__messages": 3,
+        "rate_limit__window": 60,
+    }
+    with running_server(tmp_path, **limits) as server:
+        device = connect_device(server, "phone")
+        told = device.welcome["data"]
+        assert (told["heartbeat_interval"], told["heartbeat_timeout"]) == (7.0, 9.0)
+        assert (told["max_text_length"], told["rate_limit"]) == (5, {"messages": 3, "window": 60.0})
+        answers = [
+            device.ask({"type": "CHAT_MESSAGE", "message_id": f"m{n}", "data": "x" * n}) for n in (5, 6)
+        ]
+        assert [answer["type"] for answer in answers] == ["ACK", "NACK"]
+        assert answers[1]["error"]["code"] == "message_too_long"

@@ -5,42 +5,77 @@ from typing import Any
 
 import pytest
 
-from server.protocol import CloseCode
+from server.core.joining import Refusal
+from server.protocol import CloseCode, is_identifier
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
+from tests.support.device import CONVERSATION
 from tests.support.stage import FakeSocket, Stage, turns
 
 
 @asynchronous
 async def test_the_welcome_comes_first_and_tells_what_a_client_needs() -> None:
     stage = Stage(MemoryStore())
+    (await stage.join("tablet")).say("m1")
+    await stage.settle()
     device = await stage.join("phone")
-    assert set(device.welcome) == {
-        "event",
-        "protocol",
-        "user_id",
-        "client_id",
-        "session_id",
-        "connection_id",
-        "last_seq",
-        "epoch",
-        "resumed",
-        "recovered",
-        "gap",
-        "heartbeat_interval",
-        "heartbeat_timeout",
-        "ack_timeout",
-        "max_text_length",
-        "rate_limit",
-        "ai",
-        "devices",
+    frame = device.socket.frames[0]
+    assert (frame["type"], frame["sender"], frame["conversation_id"]) == ("SYSTEM", "server", CONVERSATION)
+    info = device.connection.info
+    assert device.welcome == {
+        "event": "connected",
+        "protocol": 1,
+        "user_id": "kai",
+        "client_id": "phone",
+        "session_id": info.session_id,
+        "connection_id": info.connection_id,
+        "last_seq": 1,
+        "epoch": (await stage.store.find_conversation(CONVERSATION)).epoch,  # type: ignore[union-attr]
+        "resumed": False,
+        "recovered": 0,
+        "gap": None,
+        "heartbeat_interval": 30.0,
+        "heartbeat_timeout": 60.0,
+        "ack_timeout": 10.0,
+        "max_text_length": 4000,
+        "rate_limit": None,
+        "ai": {"id": "ai_alex", "name": "Alex", "status": "online"},
+        "devices": 2,
     }
-    assert (device.welcome["event"], device.welcome["protocol"], device.welcome["last_seq"]) == (
-        "connected",
-        1,
-        0,
-    )
-    assert (device.welcome["resumed"], device.welcome["recovered"], device.welcome["gap"]) == (False, 0, None)
+
+
+@asynchronous
+async def test_an_unknown_conversation_is_created_for_who_joins_first_and_is_nobody_elses() -> None:
+    stage = Stage(MemoryStore())
+    device = await stage.join("phone", user="kai")
+    refusal = await stage.ask_to_join(FakeSocket(), "tablet", user="ben")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.reason) == (CloseCode.POLICY_VIOLATION, "not your conversation")
+    device.connection.on_closed(1000)
+    assert isinstance(await stage.ask_to_join(FakeSocket(), "tablet", user="ben"), Refusal)
+    assert (await stage.join("tablet", user="kai")).welcome["user_id"] == "kai"
+
+
+@asynchronous
+async def test_without_auto_create_an_unknown_conversation_is_refused() -> None:
+    store = MemoryStore()
+    stage = Stage(store, auto_create=False)
+    refusal = await stage.ask_to_join(FakeSocket(), "phone")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.reason) == (CloseCode.POLICY_VIOLATION, "unknown conversation")
+    await Stage(store).join("phone")
+    assert (await stage.join("phone")).connection.close_code is None
+
+
+@asynchronous
+async def test_a_device_without_client_id_is_given_one_that_is_its_own() -> None:
+    stage = Stage(MemoryStore())
+    first, second = await stage.join(None), await stage.join(None)
+    ids = {device.welcome["client_id"] for device in (first, second)}
+    assert len(ids) == 2 and all(map(is_identifier, ids))
+    assert first.socket.closed is None
+    again = await stage.join(first.welcome["client_id"], session_id=first.welcome["session_id"])
+    assert (again.welcome["resumed"], first.socket.closed is not None) == (True, True)
 
 
 @asynchronous
