@@ -124,7 +124,7 @@ def _wire(
     replayer = Replayer(manager, store, background, settings.store.timeout)
     missed = Missed(store, replayer, background, settings.store.timeout)
     delivery = Delivery(store, manager, trail, typing, missed, settings.store.timeout)
-    statuses = AIStatuses(manager, ids)
+    statuses = AIStatuses(manager, ids, background)
     simulated = SimulatedStatus(statuses) if settings.ai.simulate_status else None
     speech = AISpeech(store, delivery, typing, settings.ai.typing_delay, simulated)
     rooms = AIRooms(manager, conversations)
@@ -149,7 +149,7 @@ def _wire(
     gateway = Gateway(
         manager, conversations, replayer, receiver, statuses, admission, _gateway_config(settings)
     )
-    shutdown = Shutdown(manager, gateway, receiver, delivery)
+    shutdown = Shutdown(manager, gateway, receiver, delivery, settings.server.shutdown_grace)
     limiters = [each for each in (limiter, signal_limiter) if each is not None]
     sweeper = Sweeper(manager, limiters, settings.heartbeat.interval, settings.heartbeat.timeout)
     if responder is not None:

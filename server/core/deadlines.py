@@ -36,10 +36,10 @@ class Deadlines(Generic[K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def take_due(self, now: float) -> list[K]:
-        """Those whose time is over, the earliest first; they are forgotten."""
-        due = []
-        while (at := self.next()) is not None and at <= now:
+    def take_due(self, now: float, most: int) -> list[K]:
+        """Those whose time is over, the earliest first, and no more than `most`; they are forgotten."""
+        due: list[K] = []
+        while len(due) < most and (at := self.next()) is not None and at <= now:
             key = heapq.heappop(self._heap)[2]
             del self._at[key]
             due.append(key)

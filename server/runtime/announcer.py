@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from server.core.model import Conversation
 from server.protocol import MessageType
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
-
-_SLICE: Final = 200  # devices told before others get their turn: some milliseconds
+from server.runtime.steps import steps
 
 
 class Announcer:
@@ -29,11 +28,11 @@ class Announcer:
     async def announce(self, text: str, user_id: str | None, conversation_id: str | None) -> int:
         """To the user's devices, the conversation's, or all that are connected; how many those are."""
         told = 0
-        for connection in list(self._audience(user_id, conversation_id)):
-            self._manager.send_system(connection, {"event": "announcement", "text": text})
-            told += 1
-            if told % _SLICE == 0:
-                await asyncio.sleep(0)
+        for step in steps(self._audience(user_id, conversation_id)):
+            for connection in step:
+                self._manager.send_system(connection, {"event": "announcement", "text": text})
+            told += len(step)
+            await asyncio.sleep(0)
         return told
 
     def _audience(self, user_id: str | None, conversation_id: str | None) -> Iterable[Connection]:

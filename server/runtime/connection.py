@@ -213,13 +213,13 @@ class Connection:
         """Ends the connection: it leaves its room at once, its socket when the peer has seen why."""
         if self.close_code is not None:
             return
-        if code != CloseCode.SLOW_CONSUMER:
-            waiting = self._outbox.take() if self._outbox else b""
-            last = self._turn + [frame for _, frame in self._held_acks or ()]
-            self.info.sent += len(last)
-            self.socket.write(waiting + b"".join(last))
-        self._leave(code, reason)
-        self.socket.close(code, reason)
+        try:
+            if code != CloseCode.SLOW_CONSUMER:
+                self._write_last(code == CloseCode.GOING_AWAY)
+            self._leave(code, reason)
+            self.socket.close(code, reason)
+        except Exception:
+            self.fail()
 
     def fail(self) -> None:
         """Ends this connection and no other, while an exception of its own is being handled."""
@@ -298,6 +298,13 @@ class Connection:
             self._listener.receive(self, payload)
         except Exception:
             self.fail()
+
+    def _write_last(self, is_owed_acks: bool) -> None:
+        """A shutdown answers everything; else an ACK that would come before its own broadcast is lost."""
+        waiting = self._outbox.take() if self._outbox else b""
+        last = self._turn + [frame for _, frame in (self._held_acks or ()) if is_owed_acks]
+        self.info.sent += len(last)
+        self.socket.write(waiting + b"".join(last))
 
     def _hold(self, frames: list[bytes]) -> None:
         if self._outbox is None:

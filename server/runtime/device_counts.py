@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 
 from server.core import frames
 from server.core.framing import text_frame
@@ -9,6 +10,7 @@ from server.core.outbox import Signal
 from server.protocol import MessageType
 from server.runtime.ids import IdMaker
 from server.runtime.room import Room
+from server.runtime.steps import STEP
 
 
 class DeviceCounts:
@@ -21,16 +23,20 @@ class DeviceCounts:
         self._ids = ids
         self._stamp = stamp
         self._loop = asyncio.get_running_loop()
-        self._changed: set[Room] = set()
+        self._changed: dict[Room, None] = {}  # a set in order
 
     def changed(self, room: Room) -> None:
         """A device came or went."""
         if not self._changed:
             self._loop.call_soon(self._tell)
-        self._changed.add(room)
+        self._changed[room] = None
 
     def _tell(self) -> None:
-        rooms, self._changed = self._changed, set()
+        rooms = list(islice(self._changed, STEP))
+        for room in rooms:
+            del self._changed[room]
+        if self._changed:
+            self._loop.call_soon(self._tell)
         for room in rooms:
             self._tell_room(room)
 

@@ -1,10 +1,9 @@
 """The orderly end: answer what has arrived, tell everybody, close in steps."""
 
 import asyncio
-import itertools
 import random
 import time
-from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -15,29 +14,39 @@ from server.runtime.delivery import Delivery
 from server.runtime.gateway import Gateway
 from server.runtime.manager import ConnectionManager
 from server.runtime.receiver import Receiver
+from server.runtime.steps import STEP, steps
 
 log = structlog.get_logger()
 
-_STEP: Final = 200  # connections told or closed before others get their turn: a few milliseconds
-_STEP_SECONDS: Final = 0.01
+_STEP_SECONDS: Final = 0.005
 _EMPTYING_STEP: Final = 0.1  # seconds
 _QUIET_SECONDS: Final = 0.1  # without a frame: what lay in socket buffers has been read
-_HEARING_SECONDS: Final = 1.0  # at most, for those who go on sending
+_SAVING_SECONDS: Final = 1.0  # in which what is still read is saved; what is read later is refused
+_HEARING_SHARE: Final = 0.8  # of the grace; the rest is for closing
 # Devices come back over a time in which a server accepts them all with ease.
 _RETURNS_PER_SECOND: Final = 500
 _SOONEST_RETURN: Final = 0.5  # seconds
 
 
 class Shutdown:
-    """`drain` is run once, by whoever ends the server; a node may be emptied before."""
+    """`drain` is run once, by whoever ends the server; a node may be emptied before.
+
+    `grace`: seconds that a drain may take.
+    """
 
     def __init__(
-        self, manager: ConnectionManager, gateway: Gateway, receiver: Receiver, delivery: Delivery
+        self,
+        manager: ConnectionManager,
+        gateway: Gateway,
+        receiver: Receiver,
+        delivery: Delivery,
+        grace: float,
     ) -> None:
         self._manager = manager
         self._gateway = gateway
         self._receiver = receiver
         self._delivery = delivery
+        self._grace = grace
         self._emptying = 0  # the newest call of `empty`
 
     @property
@@ -51,11 +60,10 @@ class Shutdown:
     async def empty(self, per_second: int) -> None:
         """Tells every connection and closes it, so many a second; a later call sets another pace."""
         self._emptying = pace = self._emptying + 1
-        size = max(1, round(per_second * _EMPTYING_STEP))
-        while (connections := list(itertools.islice(self._manager.connections(), size))) and (
-            pace == self._emptying
-        ):
-            self._tell(connections, len(connections) / _RETURNS_PER_SECOND)
+        size = min(STEP, max(1, round(per_second * _EMPTYING_STEP)))
+        while (connections := list(islice(self._manager.connections(), size))) and pace == self._emptying:
+            is_gentle = per_second <= _RETURNS_PER_SECOND
+            self._tell(connections, 0 if is_gentle else self._manager.current / _RETURNS_PER_SECOND)
             self._close(connections)
             await asyncio.sleep(size / per_second)
 
@@ -66,18 +74,19 @@ class Shutdown:
         message was told that it is not saved, or that its outcome is open.
         """
         log.info("shutting down", connections=self._manager.current, pending=self._delivery.pending)
+        end = time.monotonic() + _HEARING_SHARE * self._grace
         self.begin_draining()
         await self._announce()
-        await self._hear_out()
+        await self._hear_out(min(end, time.monotonic() + _SAVING_SECONDS))
         self._receiver.is_draining = True
         await self._settle()
-        await self._hear_out()  # those who were slowed down while their messages waited
-        await self._close_all()
+        await self._hear_out(end)  # those who were slowed down while their messages waited
+        await self._close_all(end)
         log.info("shut down", connections=self._manager.current, pending=self._delivery.pending)
 
     async def _announce(self) -> None:
         spread = self._manager.current / _RETURNS_PER_SECOND
-        for step in self._steps():
+        for step in steps(self._manager.connections()):
             self._tell(step, spread)
             await asyncio.sleep(_STEP_SECONDS)
 
@@ -91,13 +100,17 @@ class Shutdown:
         for connection in connections:
             connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
 
-    async def _hear_out(self) -> None:
-        """Reads on until nobody has said anything for a moment."""
-        end = time.monotonic() + _HEARING_SECONDS
-        heard = -1
-        while heard != self._manager.received and time.monotonic() < end:
+    async def _hear_out(self, end: float) -> None:
+        """Reads on until nobody has said anything for a moment, or all that had arrived is read.
+
+        Who is never held up has been read to the end of his buffer, again and again, and goes on sending.
+        """
+        heard, calm = -1, 0
+        while heard != self._manager.received and calm < 2 and time.monotonic() < end:
             heard = self._manager.received
             await asyncio.sleep(_QUIET_SECONDS)
+            is_calm = not any(connection.is_held_up for connection in self._manager.connections())
+            calm = calm + 1 if is_calm else 0
 
     async def _settle(self) -> None:
         try:
@@ -106,12 +119,10 @@ class Shutdown:
         except TimeoutError:
             log.warning("the database did not settle everything", pending=self._delivery.pending)
 
-    async def _close_all(self) -> None:
-        for step in self._steps():
-            self._close(step)
-            await asyncio.sleep(_STEP_SECONDS)
-
-    def _steps(self) -> Iterator[list[Connection]]:
-        connections = list(self._manager.connections())
-        for start in range(0, len(connections), _STEP):
-            yield connections[start : start + _STEP]
+    async def _close_all(self, end: float) -> None:
+        """Each as soon as all that it has said is answered; after the end, in any case."""
+        while self._manager.current:
+            for step in steps(self._manager.connections()):
+                is_over = time.monotonic() >= end
+                self._close([connection for connection in step if is_over or not connection.unanswered])
+                await asyncio.sleep(_STEP_SECONDS)

@@ -10,8 +10,8 @@ from server.core.rate_limit import RateLimiter
 from server.protocol import CloseCode
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
+from server.runtime.steps import steps
 
-_SLICE: Final = 500  # connections looked at before others get their turn: under a millisecond
 _LAG_SECONDS: Final = 0.1  # between two measurements of the loop's lag
 
 
@@ -26,7 +26,7 @@ class Sweeper:
         self._limiters = limiters
         self._interval = interval
         self._timeout = timeout
-        self._awake_since = time.monotonic()  # the loop has had its turns in time since then
+        self._looked = self._awake_since = time.monotonic()  # the loop has had its turns in time since then
 
     async def beat(self) -> None:
         """Sends PINGs and closes connections without a sign of life or a valid token, until cancelled.
@@ -36,13 +36,9 @@ class Sweeper:
         """
         pause = min(1.0, self._interval / 4, self._timeout / 4)
         while True:
-            asked = time.monotonic() + pause
             await asyncio.sleep(pause)
-            if time.monotonic() - asked > pause:
-                self._awake_since = time.monotonic()
-            connections = list(self._manager.connections())
-            for start in range(0, len(connections), _SLICE):
-                self._check_all(connections[start : start + _SLICE])
+            for step in steps(self._manager.connections()):
+                self._check_all(step, self._look(pause))
                 await asyncio.sleep(0)
 
     async def keep_time(self) -> None:
@@ -69,10 +65,18 @@ class Sweeper:
             await asyncio.sleep(_LAG_SECONDS)
             self._metrics.loop_lag.record(max(0.0, time.perf_counter() - asked))
 
-    def _check_all(self, connections: list[Connection]) -> None:
+    def _look(self, pause: float) -> float:
+        """The time, by which the next ones are judged. It may have stood still for us at any instruction."""
+        now = time.monotonic()
+        if now - self._looked > 2 * pause:
+            self._awake_since = now
+        self._looked = now
+        return now
+
+    def _check_all(self, connections: list[Connection], now: float) -> None:
         for connection in connections:
             try:
-                self._check(connection, time.monotonic())
+                self._check(connection, now)
             except Exception:
                 connection.fail()
 

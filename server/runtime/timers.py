@@ -5,13 +5,18 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+import structlog
+
 from server.core.deadlines import Deadlines
+from server.runtime.steps import STEP
+
+log = structlog.get_logger()
 
 K = TypeVar("K", bound=Hashable)
 
 
 class Timers(Generic[K]):
-    """`on_due` is called with each key whose time is over, once."""
+    """`on_due` is called with each key whose time is over, once; what it raises is logged."""
 
     def __init__(self, on_due: Callable[[K], None]) -> None:
         self._on_due = on_due
@@ -42,6 +47,9 @@ class Timers(Generic[K]):
 
     def _ring(self) -> None:
         self._handle = None
-        for key in self._deadlines.take_due(time.monotonic()):
-            self._on_due(key)
-        self._arm()
+        for key in self._deadlines.take_due(time.monotonic(), STEP):
+            try:
+                self._on_due(key)
+            except Exception:
+                log.exception("what was due failed")
+        self._arm()  # at once, where more are due

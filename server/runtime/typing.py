@@ -61,7 +61,10 @@ class TypingRelay:
             self._tell_ai(room, False)
 
     def _fall_silent(self, connection: Connection) -> None:
-        self._pass_on(connection, False)
+        try:
+            self._pass_on(connection, False)
+        except Exception:
+            connection.fail()
 
     def _ai_falls_silent(self, room: Room) -> None:
         self._tell_ai(room, False)

@@ -109,6 +109,7 @@ class Stage:
         session_ttl: float = 300.0,
         signal_limiter: RateLimiter | None = None,
         auto_create: bool = True,
+        shutdown_grace: float = 10.0,
     ) -> None:
         ids = IdMaker()
         self.store = store
@@ -138,11 +139,11 @@ class Stage:
             Conversations(store, self.manager, store_timeout),
             replayer,
             self.receiver,
-            AIStatuses(self.manager, ids),
+            AIStatuses(self.manager, ids, self.background),
             Admission(self.manager, Places(1000, 1000, 1000)),
             GatewayConfig(30.0, 60.0, 4000, None, auto_create, recovery_max_messages),
         )
-        self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery)
+        self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery, shutdown_grace)
 
     async def join(
         self, client_id: str | None, user: str = "kai", conversation: str = CONVERSATION, **brought: Any

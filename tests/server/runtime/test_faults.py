@@ -50,6 +50,22 @@ async def test_a_socket_that_raises_harms_neither_the_other_devices_nor_the_send
 
 
 @asynchronous
+async def test_a_socket_that_raises_at_its_close_keeps_neither_a_shutdown_nor_its_successor_waiting() -> None:
+    stage = Stage(MemoryStore())
+    bad, other = await stage.join("bad"), await stage.join("other")
+    bad.socket.fault = RuntimeError("broken")
+    with capture_logs() as logs:
+        again = await stage.join("bad")
+    assert _code(bad) == CloseCode.INTERNAL_ERROR
+    _only_fault(logs)
+    again.socket.fault = RuntimeError("broken")
+    with capture_logs() as logs:
+        await stage.shutdown.drain()
+    assert (_code(again), _code(other)) == (CloseCode.INTERNAL_ERROR, CloseCode.GOING_AWAY)
+    _only_fault(logs)
+
+
+@asynchronous
 async def test_a_fault_while_a_frame_is_handled_is_a_nack_and_the_connection_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

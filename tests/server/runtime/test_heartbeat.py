@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from server.protocol import CloseCode
+from server.runtime import steps as steps_module
 from server.runtime import sweeper as module
 from server.runtime.sweeper import Sweeper
 from server.store.memory import MemoryStore
@@ -24,6 +25,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
         self.stall = 0.0  # how much later than asked the next sleep ends
+        self.stop = 0.0  # for how long the process is stopped when it next yields within a sweep
 
     def monotonic(self) -> float:
         return self.now
@@ -31,6 +33,8 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds + self.stall
         self.stall = 0.0
+        if not seconds:
+            self.now, self.stop = self.now + self.stop, 0.0
         await asyncio.sleep(0)
 
 
@@ -116,6 +120,20 @@ async def test_time_in_which_the_process_stood_still_is_nobodys_silence(
     assert _code(device) is None
     await it.beat_until(1000 + 10 * TIMEOUT + TIMEOUT + 3)
     assert _code(device) == CloseCode.HEARTBEAT_TIMEOUT
+
+
+@asynchronous
+async def test_also_when_it_stood_still_in_the_middle_of_a_sweep(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps_module, "STEP", 1)
+    it = Beating(clock, monkeypatch)
+    devices = [await it.join("first"), await it.join("second")]
+    clock.stop = 10 * TIMEOUT
+    await it.beat_until(1000 + 10 * TIMEOUT + TIMEOUT - 2)
+    assert [_code(device) for device in devices] == [None, None]
+    await it.beat_until(1000 + 10 * TIMEOUT + TIMEOUT + 3)
+    assert [_code(device) for device in devices] == [CloseCode.HEARTBEAT_TIMEOUT] * 2
 
 
 @asynchronous

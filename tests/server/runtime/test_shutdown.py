@@ -6,15 +6,15 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from server.core.model import StoredMessage
 from server.protocol import CloseCode
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
@@ -40,6 +40,14 @@ def _frames_until_close(device: Device) -> tuple[list[dict[str, Any]], int]:
     except ConnectionClosed as end:
         assert end.rcvd is not None
         return frames, end.rcvd.code
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if is_so():
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError
 
 
 def _burst(device: Device) -> None:
@@ -171,17 +179,53 @@ async def test_a_resend_of_a_saved_message_is_not_denied_while_draining() -> Non
 
 
 @asynchronous
-async def test_the_close_comes_to_many_devices_in_batches() -> None:
+async def test_nobody_is_closed_before_all_that_he_said_is_answered() -> None:
+    class Slow(MemoryStore):
+        """Takes its time to tell whether a message is a resend."""
+
+        goes_on = asyncio.Event()
+
+        async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
+            await self.goes_on.wait()
+            return await super().find_message(key, message_id)
+
+    stage = Stage(store := Slow())
+    phone, silent = await stage.join("phone"), await stage.join("silent", conversation="other")
+    drain = asyncio.create_task(stage.shutdown.drain())
+    await _until(lambda: stage.receiver.is_draining)
+    phone.say("late")
+    await _until(lambda: silent.socket.closed is not None)
+    await asyncio.sleep(0.02)  # some rounds of closing
+    codes = [phone.connection.close_code]
+    store.goes_on.set()
+    await drain
+    codes.append(phone.connection.close_code)
+    assert [f["error"]["code"] for f in phone.answers] == ["shutting_down"]
+    assert codes == [None, CloseCode.GOING_AWAY]
+
+
+@asynchronous
+async def test_who_is_never_answered_is_closed_within_the_grace() -> None:
+    stage = Stage(MemoryStore(), shutdown_grace=0.5)
+    phone = await stage.join("phone")
+    phone.connection.begin_answer()
+    async with asyncio.timeout(0.5):
+        await stage.shutdown.drain()
+    assert phone.socket.closed is not None
+
+
+@asynchronous
+async def test_who_goes_on_sending_does_not_hold_the_shutdown_up() -> None:
     stage = Stage(MemoryStore())
-    devices = [await stage.join(f"d{n}", user=f"u{n}", conversation=f"c{n}") for n in range(500)]
-    closed_so_far = [0]
-
-    async def count() -> None:
-        while closed_so_far[-1] < len(devices):
-            closed_so_far.append(sum(1 for device in devices if device.socket.closed))
+    phone = await stage.join("phone")
+    drain = asyncio.create_task(stage.shutdown.drain())
+    number = 0
+    async with asyncio.timeout(1.0):
+        while not drain.done():
+            phone.say(f"m{number}")
+            number += 1
             await asyncio.sleep(0.001)
-
-    await asyncio.gather(stage.shutdown.drain(), count())
-    closed_at_once = [after - before for before, after in pairwise(closed_so_far)]
-    assert all(device.socket.closed for device in devices)
-    assert max(closed_at_once) <= 200
+    await drain
+    ids = [f["message_id"] for f in phone.answers]
+    assert ids == [f"m{n}" for n in range(len(ids))]
+    assert {f["type"] for f in phone.answers} == {"ACK", "NACK"}

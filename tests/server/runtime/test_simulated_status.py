@@ -11,7 +11,7 @@ from tests.support.stage import Stage
 @asynchronous
 async def test_an_ai_that_falls_silent_goes_away_then_offline_and_is_back_when_it_speaks() -> None:
     stage = Stage(MemoryStore())
-    statuses = AIStatuses(stage.manager, IdMaker())
+    statuses = AIStatuses(stage.manager, IdMaker(), stage.background)
     simulated = SimulatedStatus(statuses, away_after=(0.0, 0.01), offline_after=(0.0, 0.01))
     device = await stage.join("phone")
     simulated.active("ai_alex")
@@ -21,6 +21,7 @@ async def test_an_ai_that_falls_silent_goes_away_then_offline_and_is_back_when_i
             break
         await asyncio.sleep(0.005)
     simulated.active("ai_alex")
+    await stage.background.finished()
     stage.manager.flush()
     told = [f["data"]["status"] for f in device.socket.frames if f["type"] == "AI_STATUS"]
     assert told == ["away", "offline", "online"]
