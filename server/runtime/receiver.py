@@ -24,15 +24,18 @@ from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ClientFrame, CloseCode, ErrorCode, MessageType
 from server.runtime.background import Background
-from server.runtime.connection import Connection
+from server.runtime.connection import Connection, ConnectionInfo
 from server.runtime.delivery import Delivery, Save
 from server.runtime.manager import ConnectionManager
 from server.runtime.signals import Signals
+from server.runtime.tokens import EXPIRED
 from server.runtime.typing import TypingRelay
 
 log = structlog.get_logger()
 
 _MAX_PING_DATA: Final = 1024  # bytes
+# What a device may still say in the moment between its token's end and the close.
+_NEEDS_NO_TOKEN: Final = frozenset({MessageType.AUTH_REFRESH, MessageType.PING, MessageType.PONG})
 _SHUTTING_DOWN: Final = Refused(
     ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere"
 )
@@ -91,7 +94,9 @@ class Receiver:
         if self._is_traced:
             log.debug("received", type=frame.type, message_id=frame.message_id, **info.context())
         try:
-            if frame.type == MessageType.CHAT_MESSAGE:
+            if info.expires < math.inf and _is_late(info, frame):
+                self._reject(connection, reject(frame.message_id, EXPIRED))
+            elif frame.type == MessageType.CHAT_MESSAGE:
                 connection.invalid_frames = 0
                 self._chat(connection, frame, now)
             else:
@@ -230,6 +235,11 @@ class Receiver:
             self._manager.send_error(connection, _INTERNAL_ERROR)
         else:
             self._manager.send_nack(connection, message_id, _INTERNAL_ERROR)
+
+
+def _is_late(info: ConnectionInfo, frame: ClientFrame) -> bool:
+    """Whether the token ran out before the frame came."""
+    return time.time() >= info.expires and frame.type not in _NEEDS_NO_TOKEN
 
 
 def _fault_of_ping(data: Any) -> str | None:

@@ -14,7 +14,7 @@ from server.protocol import ErrorCode
 _MAX_LENGTH: Final = 8192
 _MISSING: Final = Refused(ErrorCode.NOT_AUTHORIZED, "a token is required")
 _INVALID: Final = Refused(ErrorCode.NOT_AUTHORIZED, "the token is not valid")
-_EXPIRED: Final = Refused(ErrorCode.NOT_AUTHORIZED, "the token has expired")
+EXPIRED: Final = Refused(ErrorCode.NOT_AUTHORIZED, "the token has expired")
 _ANOTHERS: Final = Refused(ErrorCode.NOT_AUTHORIZED, "the token is another user's")
 
 
@@ -53,9 +53,11 @@ class Tokens:
             return _INVALID
         try:
             claims = self._decode(token)
-            return Claims(str(claims["sub"]), float(claims["exp"]))
+            expires = claims["exp"]
+            # The library takes digits in a string for a number.
+            return _INVALID if isinstance(expires, str) else Claims(str(claims["sub"]), float(expires))
         except jwt.ExpiredSignatureError:
-            return _EXPIRED
+            return EXPIRED
         except (jwt.PyJWTError, ValueError, OverflowError):
             return _INVALID
 

@@ -49,6 +49,10 @@ def test_what_must_be_answered_needs_a_message_id(type: str) -> None:
         (b'{"type":"CHAT_MESSAGE","message_id":"a b"}', ErrorCode.INVALID_FRAME),
         (b'{"type":"CHAT_MESSAGE","message_id":""}', ErrorCode.INVALID_FRAME),
         (b'{"type":"CHAT_MESSAGE","message_id":"' + b"m" * 129 + b'"}', ErrorCode.INVALID_FRAME),
+        (b'{"type":"HELLO"}', ErrorCode.INVALID_FRAME),
+        (b'{"type":"AI_RESPONSE","data":"x"}', ErrorCode.INVALID_FRAME),
+        (b'{"type":"TYPING_INDICATOR","conversation_id":"other"}', ErrorCode.INVALID_FRAME),
+        (b'{"type":"PING","data":' + b"9" * 5000 + b"}", ErrorCode.INVALID_JSON),
     ],
 )
 def test_what_has_no_usable_message_id_is_an_error(payload: bytes, code: ErrorCode) -> None:

@@ -184,3 +184,16 @@ async def test_of_duplicate_keys_in_data_the_last_counts() -> None:
     device.connection.on_text(b'{"type":"PING","data":{"n":1,"n":2}}')
     await turns(3)
     assert json.dumps(device.answers[-1]["data"]) == '{"n": 2}'
+
+
+@asynchronous
+async def test_what_comes_after_the_tokens_end_is_not_authorized_even_before_the_close() -> None:
+    device = await _device()
+    device.connection.info.expires = time.time() - 0.01
+    for type, data in (("CHAT_MESSAGE", "text"), ("TYPING_INDICATOR", {"is_typing": True})):
+        nack = await _ask(device, {"type": type, "message_id": "m1", "data": data})
+        assert (nack["type"], nack["error"]["code"]) == ("NACK", "not_authorized")
+    refresh = {"type": "AUTH_REFRESH", "message_id": "r", "data": {"token": "renewed"}}
+    assert (await _ask(device, refresh))["type"] == "ACK"
+    assert (await _ask(device, {"type": "PING"}))["type"] == "PONG"
+    assert device.seen == []

@@ -48,6 +48,9 @@ def test_a_valid_token_tells_user_and_end() -> None:
         (minted(algorithm="HS512"), "the token is not valid"),
         (minted(exp=float("inf")), "the token is not valid"),
         (minted(exp="soon"), "the token is not valid"),
+        (minted(exp=str(LATER)), "the token is not valid"),
+        (minted(exp=None), "the token is not valid"),
+        (minted(sub=["kai"]), "the token is not valid"),
         (jwt.encode({"sub": "kai"}, SECRET, "HS256"), "the token is not valid"),
         (jwt.encode({"exp": LATER}, SECRET, "HS256"), "the token is not valid"),
         (unsigned(alg="none"), "the token is not valid"),
@@ -69,8 +72,11 @@ def test_forged_expired_and_foreign_tokens_are_refused(token: str | None, reason
 
 def test_an_audience_that_is_asked_for_must_be_there() -> None:
     tokens = Tokens(SECRET, ["HS256"], "chat")
-    assert isinstance(tokens.verify(minted(aud="chat")), Claims)
-    assert refusal(tokens, minted(aud="shop")) == refusal(tokens, minted()) == "the token is not valid"
+    for audience in ("chat", ["shop", "chat"]):
+        assert isinstance(tokens.verify(minted(aud=audience)), Claims)
+    for audience in ("shop", ["shop"], [], [7], None):
+        assert refusal(tokens, minted(aud=audience)) == "the token is not valid"
+    assert refusal(tokens, minted()) == "the token is not valid"
 
 
 def test_a_public_key_is_no_shared_secret() -> None:
