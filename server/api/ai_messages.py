@@ -3,9 +3,10 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from server.api.ai_room import AIRooms
+from server.api.bodies import StrictJsonRoute, Text
 from server.api.errors import ApiError, write_responses
 from server.core.clock import rfc3339
 from server.core.inbound import check_text
@@ -27,11 +28,11 @@ class AIMessage(BaseModel):
     )
 
     conversation_id: Identifier
-    message: str
+    message: Text
     message_id: Identifier | None = Field(None, description="Makes a repeated call harmless.")
     ai_id: Identifier | None = Field(None, description="Must be the conversation's AI, where given.")
     type: Literal["AI_RESPONSE"] = "AI_RESPONSE"
-    simulate_typing: bool = Field(False, description="Shows the AI typing for a random time first.")
+    simulate_typing: StrictBool = Field(False, description="Shows the AI typing for a random time first.")
 
 
 class AIMessageAck(BaseModel):
@@ -90,7 +91,7 @@ def _about_message(why: Refused) -> Refused:
 
 
 def ai_messages_router(ai_messages: AIMessages) -> APIRouter:
-    router = APIRouter(prefix="/api", tags=["AI"])
+    router = APIRouter(prefix="/api", tags=["AI"], route_class=StrictJsonRoute)
 
     @router.post("/send-ai-message", responses=write_responses(404, 409))
     async def send_ai_message(request: AIMessage) -> AIMessageAck:

@@ -1,10 +1,11 @@
 """What an AI service shows beside its messages: typing, reading, its status."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from server.api.ai_room import AIRooms
-from server.api.errors import ApiError, write_responses
+from server.api.bodies import Positive, StrictJsonRoute, one_of
+from server.api.errors import ApiError, not_found, write_responses
 from server.api.operations import Told
 from server.core.model import Refused
 from server.core.signals import ReadUpTo
@@ -24,7 +25,7 @@ class AITyping(BaseModel):
     )
 
     conversation_id: Identifier
-    is_typing: bool
+    is_typing: StrictBool
     ai_id: Identifier | None = _AI_ID
 
 
@@ -32,12 +33,15 @@ class AIReceipt(BaseModel):
     """The AI has read up to a message, named by its id or seq."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"conversation_id": "conv_user123_ai_alex", "seq": 12}]}
+        json_schema_extra={
+            "examples": [{"conversation_id": "conv_user123_ai_alex", "seq": 12}],
+            **one_of("message_id", "seq"),
+        }
     )
 
     conversation_id: Identifier
     message_id: Identifier | None = None
-    seq: int | None = Field(None, ge=1, strict=True, description="Beyond the newest means the newest.")
+    seq: Positive | None = Field(None, description="Beyond the newest means the newest.")
     ai_id: Identifier | None = _AI_ID
 
 
@@ -78,7 +82,7 @@ class AISignals:
         async with self._rooms.held(request.conversation_id, request.ai_id) as room:
             read = await self._receipts.ai_read(room, ReadUpTo(request.message_id, request.seq))
         if isinstance(read, Refused):
-            raise ApiError(read._replace(text=read.text.replace("data.", "", 1)))
+            raise not_found("message")
         return ReadAck(message_id=read.message_id, seq=read.seq)
 
     def status(self, request: AIStatusChange) -> Told:
@@ -86,7 +90,7 @@ class AISignals:
 
 
 def ai_signals_router(signals: AISignals) -> APIRouter:
-    router = APIRouter(prefix="/api", tags=["AI"])
+    router = APIRouter(prefix="/api", tags=["AI"], route_class=StrictJsonRoute)
 
     @router.post("/typing", responses=write_responses(404, 409))
     async def typing(request: AITyping) -> Told:

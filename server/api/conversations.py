@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from server.api.bodies import StrictJsonRoute
 from server.api.errors import ApiError, error_responses, not_found, write_responses
 from server.api.history import FRAME_EXAMPLE, frame_of
 from server.core.model import Conversation, Refused, Summary
@@ -128,7 +129,7 @@ def _conflict(text: str) -> ApiError:
 
 
 def conversations_router(resource: ConversationResource) -> APIRouter:
-    router = APIRouter(prefix="/api", tags=["conversations"])
+    router = APIRouter(prefix="/api", tags=["conversations"], route_class=StrictJsonRoute)
     existing: dict[int | str, dict[str, Any]] = {
         200: {"model": ConversationView, "description": "The same conversation existed already"}
     }

@@ -7,10 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.ports import StoreUnavailable
-from server.protocol import ErrorCode, ErrorInfo
+from server.protocol import ErrorCode, ErrorInfo, is_identifier
 
 _STATUS: Final = {
     ErrorCode.RATE_LIMITED: 429,
@@ -126,11 +127,24 @@ def install_error_handlers(app: FastAPI) -> None:
         code = _BY_STATUS.get(fault.status_code, ErrorCode.VALIDATION_FAILED)
         answer = error_answer(fault.status_code, Refused(code, str(fault.detail)), None)
         answer.headers.update(fault.headers or {})
+        if fault.status_code == 405 and (allowed := _allowed_methods(app, request.url.path)):
+            answer.headers["Allow"] = allowed
         return answer
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, fault: Exception) -> JSONResponse:
         return error_answer(500, Refused(ErrorCode.INTERNAL_ERROR, "a fault of the server"), None)
+
+
+def _allowed_methods(app: FastAPI, path: str) -> str:
+    """All that the path answers to; the framework names those of the first route alone."""
+    found = {
+        method.upper()
+        for template, methods in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in methods
+    }
+    return ", ".join(sorted(found))
 
 
 def error_answer(status: int, why: Refused, message_id: str | None = None) -> JSONResponse:
@@ -156,10 +170,14 @@ def _describe(fault: RequestValidationError) -> str:
     first = fault.errors()[0]
     if first["type"] == "json_invalid":
         return "the body is not valid JSON"
-    field = ".".join(str(part) for part in first["loc"][1:]) or "body"
+    if first["loc"] == ("body",):
+        return "the body must be one JSON object, with Content-Type: application/json"
+    field = ".".join(str(part) for part in first["loc"][1:])
+    if first["type"] == "string_pattern_mismatch":
+        return f"{field}: may have letters, digits and . _ : @ - only"
     return f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def _message_id(body: Any) -> str | None:
     found = body.get("message_id") if isinstance(body, dict) else None
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) and is_identifier(found) else None

@@ -1,5 +1,6 @@
 """What is checked before a route is reached: the size of the body, and whether the node takes writes."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from server.runtime.shutdown import Shutdown
 
 MAX_BODY_BYTES: Final = 1 << 20
 STREAM_PATH: Final = "/api/stream-ai-message"  # has bounds of its own
+_LINGER_SECONDS: Final = 2.0  # for a client to notice that its body is refused
 _TOO_LARGE: Final = Refused(ErrorCode.TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
 _DRAIN_PATH: Final = "/api/drain"
 _DRAINING: Final = Refused(ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere")
@@ -34,7 +36,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"] == STREAM_PATH:
             await self._app(scope, receive, send)
         elif _declared_length(scope) > MAX_BODY_BYTES:
-            await _refuse(send)
+            await _refuse(receive, send)
         else:
             await self._watch(scope, receive, send)
 
@@ -58,7 +60,7 @@ class BodyLimit:
         with contextlib.suppress(_BodyTooLarge):  # answered below, like a fault that was made of it
             await self._app(scope, counted, noted)
         if size > MAX_BODY_BYTES and not is_answered:
-            await _refuse(send)
+            await _refuse(receive, send)
 
 
 def no_writes_while_draining(shutdown: Shutdown) -> Callable[[Request], Awaitable[None]]:
@@ -78,12 +80,18 @@ def _declared_length(scope: Scope) -> int:
     return 0
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(receive: Receive, send: Send) -> None:
+    """Answers, and closes only after that: bytes that were not read would destroy the answer."""
     body = json.dumps(error_body(_TOO_LARGE)).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),  # the rest of the body is not read
+        (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (await receive()).get("more_body"):
+                """What the client still sends counts for nothing."""
+    await send({"type": "http.response.body", "body": b""})

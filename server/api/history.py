@@ -16,7 +16,22 @@ from server.protocol import ErrorCode, is_identifier
 from server.runtime.trail import Trail
 
 MAX_PAGE: Final = 200
-_SEQ = Query(ge=0, le=1 << 53)
+_SEQ = Query(ge=0, le=1 << 53, include_in_schema=False)
+_A_SEQ: Final = {"type": "integer", "minimum": 0, "maximum": 1 << 53}
+# Two parameters of which one at most may be given: only as the fields of one object can that be described.
+_POSITION: Final = {
+    "name": "position",
+    "in": "query",
+    "style": "form",
+    "explode": True,
+    "description": "`after_seq=12` or `before_seq=12`.",
+    "schema": {
+        "type": "object",
+        "properties": {"after_seq": _A_SEQ, "before_seq": _A_SEQ},
+        "additionalProperties": False,
+        "maxProperties": 1,
+    },
+}
 FRAME_EXAMPLE: Final = {
     "type": "CHAT_MESSAGE",
     "message_id": "0b8f4e6a-5c1d-4f0e-9a8e-3f6f3c0a9d11",
@@ -100,7 +115,10 @@ def history_router(history: History) -> APIRouter:
     router = APIRouter(prefix="/api/conversations", tags=["conversations"])
 
     @router.get(
-        "/{conversation_id}/messages", responses=error_responses(404, 503), response_model=MessagePage
+        "/{conversation_id}/messages",
+        responses=error_responses(404, 503),
+        response_model=MessagePage,
+        openapi_extra={"parameters": [_POSITION]},
     )
     async def messages(
         conversation_id: str,

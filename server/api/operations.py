@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.api.bodies import Positive, StrictJsonRoute, Text, not_both
 from server.api.errors import ApiError, not_found, write_responses
 from server.core.inbound import check_text
 from server.core.model import Refused
@@ -20,10 +21,13 @@ class Announcement(BaseModel):
     """To one user, to one conversation, or to everybody."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"data": "We are back at 10:00.", "user_id": "user123"}]}
+        json_schema_extra={
+            "examples": [{"data": "We are back at 10:00.", "user_id": "user123"}],
+            **not_both("user_id", "conversation_id"),
+        }
     )
 
-    data: str
+    data: Text
     user_id: Identifier | None = None
     conversation_id: Identifier | None = None
 
@@ -40,7 +44,7 @@ class DrainRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"per_second": 20}]})
 
-    per_second: int = Field(100, ge=1, le=100_000, description="Connections closed a second.")
+    per_second: Positive = Field(100, le=100_000, description="Connections closed a second.")
 
 
 class Draining(BaseModel):
@@ -96,7 +100,7 @@ class Operations:
 
 
 def operations_router(operations: Operations) -> APIRouter:
-    router = APIRouter(prefix="/api", tags=["operations"])
+    router = APIRouter(prefix="/api", tags=["operations"], route_class=StrictJsonRoute)
 
     @router.post("/system-messages", responses=write_responses(404))
     async def announce(request: Announcement) -> Told:

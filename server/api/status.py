@@ -1,5 +1,6 @@
 """GET /, /health and /stats: what the server says of itself."""
 
+import contextlib
 import os
 import resource
 import sys
@@ -147,9 +148,8 @@ class Status:
 
 def rss_bytes() -> int:
     """The process's memory: now where Linux tells, else its peak."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * _PAGE_SIZE
+    with contextlib.suppress(OSError):  # no such file elsewhere, or no descriptor left to open it with
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_SIZE
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from server.protocol.identifiers import Identifier
 from server.protocol.types import ErrorCode, MessageType
@@ -54,7 +54,8 @@ class ClientFrame(BaseModel):
 class AI(BaseModel):
     """The other party of a conversation. Further keys given by the application are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, JsonValue]
 
     id: Identifier
     name: str = Field(min_length=1, max_length=200)

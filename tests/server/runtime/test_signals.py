@@ -75,9 +75,15 @@ def test_the_ais_receipt_reaches_all_devices_once(server: RunningServer, connect
         frame = device.receive_until("READ_RECEIPT")
         assert (frame["sender"], frame["data"]) == ("ai_alex", {"message_id": "m1", "seq": 1})
         assert read_seqs_before_pong(device) == []
-    for wrong in ({}, {"seq": 0}, {"message_id": "none"}, {"seq": 1, "message_id": "m1"}):
-        body = {"conversation_id": CONVERSATION, **wrong}
-        assert server.post("/api/read-receipts", body).status_code == 422
+    wrong: list[tuple[dict[str, Any], int]] = [
+        ({}, 422),
+        ({"seq": 0}, 422),
+        ({"seq": 1, "message_id": "m1"}, 422),
+        ({"message_id": "none"}, 404),
+    ]
+    for body, status in wrong:
+        answer = server.post("/api/read-receipts", {"conversation_id": CONVERSATION, **body})
+        assert answer.status_code == status
 
 
 def test_an_ais_status_reaches_its_open_conversations_and_later_welcomes(
