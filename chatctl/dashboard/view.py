@@ -254,6 +254,7 @@ def _event_line(event: dict[str, Any]) -> Text:
         (f"{clock(event['at'])} ", QUIET),
         (f"{name:<10} ", EVENT_STYLES.get(name, "")),
         printable(event.get("user_id") or NONE),
+        (f" {printable(event.get('client_id') or '')[:8]}", LABEL),  # often a UUID
         no_wrap=True,
         overflow="ellipsis",
     )
