@@ -180,7 +180,7 @@ async def test_a_ping_from_a_client_is_answered_with_its_own_data_and_id() -> No
 def test_a_real_client_that_only_answers_websocket_pings_is_closed_with_4001(
     tmp_path: Any, connect_device: Connect
 ) -> None:
-    with running_server(tmp_path, heartbeat__interval=0.3, heartbeat__timeout=0.8) as server:
+    with running_server(tmp_path, heartbeat__interval=0.3, heartbeat__timeout=1.5) as server:
         phone, tablet = connect_device(server, "phone"), connect_device(server, "tablet")
         for _ in range(4):
             tablet.receive_until("PING")

@@ -59,7 +59,8 @@ def test_a_message_is_read_typed_and_answered_on_every_device(
 
 def test_a_burst_is_answered_once(demo: RunningServer, connect_device: Connect) -> None:
     phone = connect_device(demo, "phone", user="bob", conversation="c_bob")
-    say(phone, "m1", "m2", "m3")
+    for id in ("m1", "m2", "m3"):
+        phone.say(id, "Hello!")
     frames = seen_until_answer(phone)
     assert [f["data"]["seq"] for f in frames if f["type"] == "READ_RECEIPT"] == [3]
     assert frames[-1]["seq"] == 4
@@ -72,7 +73,7 @@ def test_the_answer_waits_while_the_user_types_but_not_forever(
 ) -> None:
     phone = connect_device(demo, "phone", user="cleo", conversation="c_cleo")
     tablet = connect_device(demo, "tablet", user="cleo", conversation="c_cleo")
-    say(phone, "m1")
+    phone.say("m1", "Hello!")
     phone.send({"type": "TYPING_INDICATOR", "data": {"is_typing": True}})
     say(tablet, "m2")  # on the other device: the typing goes on
     frames = seen_until_answer(tablet)

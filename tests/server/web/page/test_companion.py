@@ -20,7 +20,7 @@ def state(page: Page, state: str) -> None:
 
 def test_a_companion_reads_types_and_answers(tmp_path: Path, open_chat: OpenChat) -> None:
     with running_server(
-        tmp_path, ai__responder="demo", ai__typing_delay="[0.3, 0.3]", ai__turn_wait=0.1
+        tmp_path, ai__responder="demo", ai__typing_delay="[1.0, 1.0]", ai__turn_wait=0.1
     ) as server:
         page = open_chat(server)
         send(page, "Hello!")
@@ -84,7 +84,7 @@ def test_with_sign_in_the_page_wants_a_token_and_goes_on_with_a_new_one(
         page.goto(f"{server.url}/app?user=kai&conversation=conv_kai_ai_alex")
         state(page, "closed")
         expect(page.get_by_test_id("connection")).to_contain_text("#token=")
-        page.goto(address(seconds=3))
+        page.goto(address(seconds=2))
         state(page, "open")
         send(page, "signed in")
         expect(with_status(page, "signed in", "delivered")).to_be_visible()
