@@ -25,7 +25,9 @@ export class MessageList {
   #items = new Map();
   /** @type {Map<string, HTMLElement>} */
   #elements = new Map();
-  /** What the parts below the text say now. @type {WeakMap<HTMLElement, string>} */
+  /** What each element shows now. @type {WeakMap<HTMLElement, Extract<Row, {item: Item}>>} */
+  #rows = new WeakMap();
+  /** What the parts below its text say. @type {WeakMap<HTMLElement, string>} */
   #drawn = new WeakMap();
   #list;
   #scroller;
@@ -194,7 +196,11 @@ export class MessageList {
   }
 
   /** @param {HTMLElement} element @param {Extract<Row, {item: Item}>} row */
-  #update(element, { item, first, last }) {
+  #update(element, row) {
+    const { item, first, last } = row;
+    const before = this.#rows.get(element);
+    if (before?.item === item && before.first === first && before.last === last) return;
+    this.#rows.set(element, row);
     element.classList.toggle('first', first);
     element.classList.toggle('last', last);
     element.classList.toggle('streaming', Boolean(item.streaming));
