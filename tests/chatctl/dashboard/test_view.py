@@ -11,7 +11,10 @@ URL = "http://chat.example"
 def history(*rates: int, nacked: int = 0) -> History:
     lists = {
         "rooms": [room("conv_kai_ai_alex")],
-        "events": [event("connect", 1), event("disconnect", 2, code=4002, reason="slow consumer")],
+        "events": [
+            event("connect", 1, client_id="a-phone-with-a-long-name"),
+            event("disconnect", 2, code=4002, reason="slow consumer"),
+        ],
         "errors": [error("rate_limited", 3)],
     }
     told = History(Snapshot(0, stats(), **lists))
@@ -55,6 +58,7 @@ def test_it_shows_the_figures_of_the_server() -> None:
         "up 1h 06m",
         "rate_limited",
         "conv_kai_ai_alex",
+        "user123 a-phone- ",
         "4002 slow consumer",
         "loop lag 1.87 ms",
     ):
