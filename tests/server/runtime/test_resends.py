@@ -12,29 +12,8 @@ from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.device import Connect
 from tests.support.server import running_server
+from tests.support.slow_store import SlowStore
 from tests.support.stage import Stage, StageDevice, turns
-
-
-class SlowStore(MemoryStore):
-    """Keeps each commit open until `commit`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open: list[tuple[Batch[Draft], asyncio.Future[list[Outcome]]]] = []
-        self.is_slow = True
-
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
-        if not self.is_slow:
-            return super().save(batch)
-        batch.claim()
-        self._open.append((batch, asyncio.get_running_loop().create_future()))
-        return self._open[-1][1]
-
-    async def commit(self) -> None:
-        self.is_slow = False
-        for batch, future in self._open:
-            future.set_result(await super().save(batch))
-        self._open.clear()
 
 
 def _answers(device: StageDevice) -> list[tuple[Any, ...]]:
