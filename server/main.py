@@ -238,7 +238,7 @@ def _networks(settings: Settings) -> tuple[Network, ...]:
 
 def add_routes(app: FastAPI, services: Services) -> None:
     """Everything that the server answers."""
-    install_error_handlers(app)
+    install_error_handlers(app, services.manager.metrics)
     app.state.store = services.store
     app.router.routes.append(websocket_route(services.gateway, services.door, services.manager.metrics))
     app.include_router(status_router(services.status))

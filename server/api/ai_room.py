@@ -30,7 +30,7 @@ class AIRooms:
         try:
             conversation = await self._conversations.find(room)
             if conversation is None:
-                raise not_found("conversation")
+                raise not_found("conversation", message_id)
             if ai_id is not None and ai_id != conversation.ai["id"]:
                 why = Refused(ErrorCode.CONFLICT, f"ai_id: the conversation's AI is {conversation.ai['id']}")
                 raise ApiError(why, message_id)

@@ -1,5 +1,6 @@
 """REST errors: one shape for all, `{"type":"NACK","message_id":...,"data":"text","error":{...}}`."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -12,6 +13,7 @@ from starlette.routing import compile_path
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.ports import StoreUnavailable
 from server.protocol import ErrorCode, ErrorInfo, is_identifier
+from server.runtime.metrics import Metrics
 
 _STATUS: Final = {
     ErrorCode.RATE_LIMITED: 429,
@@ -28,6 +30,7 @@ _STATUS: Final = {
 }
 _BY_STATUS: Final = {401: ErrorCode.UNAUTHORIZED, 403: ErrorCode.FORBIDDEN, 404: ErrorCode.NOT_FOUND}
 _RETRY_AFTER: Final = 1  # seconds, where nothing better is known
+_READING: Final = frozenset({"GET", "HEAD"})
 
 
 class ErrorBody(BaseModel):
@@ -48,9 +51,9 @@ class ApiError(Exception):
         self.message_id = message_id
 
 
-def not_found(what: str) -> ApiError:
+def not_found(what: str, message_id: str | None = None) -> ApiError:
     """404: there is no such thing, or it is another's."""
-    return ApiError(Refused(ErrorCode.NOT_FOUND, f"{what} not found"))
+    return ApiError(Refused(ErrorCode.NOT_FOUND, f"{what} not found"), message_id)
 
 
 _EXAMPLES: Final = {
@@ -102,38 +105,42 @@ def _info(why: Refused) -> dict[str, Any]:
     return info.model_dump(mode="json", exclude_none=True)
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """No error shows a stack trace, SQL or a path."""
+def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
+    """No error shows a stack trace, SQL or a path. What was not done is kept for GET /stats/errors."""
+
+    def answer(request: Request, status: int, why: Refused, message_id: str | None = None) -> JSONResponse:
+        if status >= 500 or request.method not in _READING:
+            metrics.record_error(why.code, why.text, route=_route(request), message_id=message_id)
+        return error_answer(status, why, message_id)
 
     @app.exception_handler(ApiError)
     async def on_api_error(request: Request, fault: ApiError) -> JSONResponse:
-        return error_answer(_STATUS.get(fault.why.code, 422), fault.why, fault.message_id)
+        return answer(request, _STATUS.get(fault.why.code, 422), fault.why, fault.message_id)
 
     @app.exception_handler(StoreUnavailable)
     @app.exception_handler(TimeoutError)
     async def on_store_unavailable(request: Request, fault: Exception) -> JSONResponse:
-        return error_answer(
-            503, STORE_UNAVAILABLE._replace(text="The database does not answer; try again"), None
-        )
+        why = STORE_UNAVAILABLE._replace(text="The database does not answer; try again")
+        return answer(request, 503, why)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, fault: RequestValidationError) -> JSONResponse:
-        return error_answer(
-            422, Refused(ErrorCode.VALIDATION_FAILED, _describe(fault)), _message_id(fault.body)
-        )
+        why = Refused(ErrorCode.VALIDATION_FAILED, _describe(fault))
+        return answer(request, 422, why, _message_id(fault.body))
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, fault: HTTPException) -> JSONResponse:
-        code = _BY_STATUS.get(fault.status_code, ErrorCode.VALIDATION_FAILED)
-        answer = error_answer(fault.status_code, Refused(code, str(fault.detail)), None)
-        answer.headers.update(fault.headers or {})
+        headers = dict(fault.headers or {})
         if fault.status_code == 405 and (allowed := _allowed_methods(app, request.url.path)):
-            answer.headers["Allow"] = allowed
-        return answer
+            headers["Allow"] = allowed
+        code = _BY_STATUS.get(fault.status_code, ErrorCode.VALIDATION_FAILED)
+        refusal = answer(request, fault.status_code, Refused(code, _reason(request, fault, headers)))
+        refusal.headers.update(headers)
+        return refusal
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, fault: Exception) -> JSONResponse:
-        return error_answer(500, Refused(ErrorCode.INTERNAL_ERROR, "a fault of the server"), None)
+        return answer(request, 500, Refused(ErrorCode.INTERNAL_ERROR, "a fault of the server"))
 
 
 def _allowed_methods(app: FastAPI, path: str) -> str:
@@ -176,6 +183,19 @@ def _describe(fault: RequestValidationError) -> str:
     if first["type"] == "string_pattern_mismatch":
         return f"{field}: may have letters, digits and . _ : @ - only"
     return f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+
+
+def _reason(request: Request, fault: HTTPException, headers: Mapping[str, str]) -> str:
+    if fault.status_code == 404:
+        return "there is no such route; GET /openapi.json lists them"
+    if fault.status_code == 405:
+        return f"{request.method} is not understood here, {headers.get('Allow')} is"
+    return str(fault.detail)
+
+
+def _route(request: Request) -> str:
+    """Without the ids that are in its path."""
+    return f"{request.method} {getattr(request.scope.get('route'), 'path', '')}".rstrip()
 
 
 def _message_id(body: Any) -> str | None:

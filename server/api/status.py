@@ -1,5 +1,6 @@
 """GET /, /health and /stats: what the server says of itself."""
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -8,10 +9,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
 
 from server.api.errors import error_responses
 from server.core.clock import rfc3339
@@ -24,7 +25,20 @@ from server.runtime.room import Room
 
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 _LIST_MAX: Final = 1000
+_HEALTH_SECONDS: Final = 2.0  # a store that takes longer to answer is no better than one that does not
 Limit = Annotated[int, Query(ge=1, le=_LIST_MAX)]
+
+
+HealthStatus = Literal["ok", "unavailable", "draining"]
+
+
+class Health(BaseModel):
+    """Whether the server can be given work."""
+
+    status: HealthStatus
+    checks: dict[str, Literal["ok", "unavailable"]] = Field(examples=[{"store": "ok", "backplane": "ok"}])
+    version: str
+    uptime_seconds: float
 
 
 @dataclass(slots=True)
@@ -69,16 +83,22 @@ class Status:
     def uptime(self) -> float:
         return round(time.monotonic() - self._started, 3)
 
-    async def health(self) -> dict[str, Any]:
-        """`status` is ok, unavailable (the store does not answer) or draining."""
-        store = "ok" if await self._store.is_healthy() else "unavailable"
-        status = "draining" if self._gateway.is_draining else store
-        return {
-            "status": status,
-            "checks": {"store": store, "backplane": "ok"},
-            "version": self.version,
-            "uptime_seconds": self.uptime,
-        }
+    async def health(self) -> "Health":
+        store: HealthStatus = "ok" if self._delivery.is_saving and await self._answers() else "unavailable"
+        return Health(
+            status="draining" if self._gateway.is_draining else store,
+            checks={"store": store, "backplane": "ok"},
+            version=self.version,
+            uptime_seconds=self.uptime,
+        )
+
+    async def _answers(self) -> bool:
+        """Whether the store can be read."""
+        try:
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                return await self._store.is_healthy()
+        except TimeoutError:
+            return False
 
     def stats(self) -> dict[str, Any]:
         """The document of GET /stats; times in seconds or milliseconds as their names say."""
@@ -88,7 +108,7 @@ class Status:
             "server": {
                 "version": self.version,
                 "node_id": self._node_id,
-                "status": "draining" if self._gateway.is_draining else "ok",
+                "status": self._status(),
                 "started_at": rfc3339(self._started_at),
                 "uptime_seconds": self.uptime,
                 "pid": os.getpid(),
@@ -130,6 +150,12 @@ class Status:
                 "event_loop_lag_ms": metrics.loop_lag.summary()["p99"],
             },
         }
+
+    def _status(self) -> HealthStatus:
+        """Without asking the store."""
+        if self._gateway.is_draining:
+            return "draining"
+        return "ok" if self._delivery.is_saving else "unavailable"
 
     def connections(self, limit: int) -> dict[str, Any]:
         return _listed((_connection_row(c) for c in self._manager.connections()), limit)
@@ -201,6 +227,7 @@ def _room_row(room: Room) -> dict[str, Any]:
 def status_router(status: Status) -> APIRouter:
     router = APIRouter(tags=["status"])
 
+    @router.head("/", include_in_schema=False)
     @router.get("/")
     async def about() -> dict[str, Any]:
         """Name, version, status and where to go from here."""
@@ -213,14 +240,17 @@ def status_router(status: Status) -> APIRouter:
             "health": "/health",
             "stats": "/stats",
         }
-        return {"name": "chatctl", "version": status.version, "status": health["status"], "links": links}
+        return {"name": "chatctl", "version": status.version, "status": health.status, "links": links}
 
-    @router.get("/health")
-    async def health() -> JSONResponse:
+    @router.head("/health", include_in_schema=False)
+    @router.get("/health", responses={503: {"model": Health, "description": "Give it no work"}})
+    async def health(response: Response) -> Health:
         """200 while messages can be saved; 503 when they cannot, or when the node drains."""
         answer = await status.health()
-        return JSONResponse(answer, 200 if answer["status"] == "ok" else 503)
+        response.status_code = 200 if answer.status == "ok" else 503
+        return answer
 
+    @router.head("/health/live", include_in_schema=False)
     @router.get("/health/live")
     async def live() -> dict[str, str]:
         """200 while the process answers."""

@@ -63,20 +63,23 @@ class Conversations:
         return room.conversation, room.conversation.epoch == creation.epoch
 
     async def delete(self, conversation_ids: list[str]) -> None:
-        """Closes their devices (1000) and removes them with all their messages.
+        """Removes them with all their messages, and closes their devices (1000).
 
-        Who joins meanwhile is told to try again. Raises StoreUnavailable, TimeoutError.
+        Who joins meanwhile is told to try again, and so is everybody (1013) when that failed: what
+        comes back sees what there is. Raises StoreUnavailable, TimeoutError.
         """
+        code, reason = CloseCode.TRY_AGAIN_LATER, "the conversation could not be deleted"
         rooms = [self._manager.hold(conversation_id) for conversation_id in conversation_ids]
         try:
             for room in rooms:
                 room.is_deleted = True
-                for connection in room.connections:
-                    connection.close(CloseCode.NORMAL, "the conversation was deleted")
             async with asyncio.timeout(self._timeout):
                 await self._store.delete_conversations(conversation_ids)
+            code, reason = CloseCode.NORMAL, "the conversation was deleted"
         finally:
             for room in rooms:
+                for connection in room.connections:
+                    connection.close(code, reason)
                 self._manager.release(room)
                 self._manager.forget(room)
 

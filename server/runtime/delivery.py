@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from server.runtime.typing import TypingRelay
 
 log = structlog.get_logger()
 
+_DOUBT_SECONDS: Final = 10.0  # after which a failure says nothing any more: perhaps nobody sends meanwhile
 _SECOND_LOOK_SECONDS: Final = 0.5  # for the store to tell whether a withdrawn message was there before
 
 
@@ -73,6 +75,7 @@ class Delivery:
         self._missed = missed
         self._background = Background()
         self._unsaved = 0  # messages that the store is asked about once more
+        self._failed_at = -math.inf  # when the store last did not save what it was given, monotonic seconds
         self.on_chat: Callable[[Room], None] | None = None  # hears of every message of a user
         self._metrics = manager.metrics
         self.timeout = timeout
@@ -83,6 +86,11 @@ class Delivery:
     def pending(self) -> int:
         """Messages whose fate is open."""
         return self._queue.pending + self._unsaved
+
+    @property
+    def is_saving(self) -> bool:
+        """False after a failure, until something is saved or the failure is long ago."""
+        return time.monotonic() - self._failed_at > _DOUBT_SECONDS
 
     async def drained(self) -> None:
         """Waits until every message is settled."""
@@ -115,15 +123,19 @@ class Delivery:
         self._manager.flush()
         if unsaved:
             self.withdrawn(unsaved)
+        else:
+            self._failed_at = -math.inf
         self._trail.committed(items, results)
 
     def withdrawn(self, items: list[Save]) -> None:
+        self._failed_at = time.monotonic()
         self._unsaved += len(items)
         self._background.run(self._answer_unsaved(items), "answer-unsaved")
 
     def overdue(self, items: list[Save]) -> None:
         """Whoever asked too long ago hears that the outcome is open; the save itself goes on."""
-        limit = time.monotonic() - self.timeout
+        self._failed_at = time.monotonic()
+        limit = self._failed_at - self.timeout
         for save in items:
             for asker, _ in [entry for entry in save.askers if entry[1] <= limit]:
                 asker.settled(save, OUTCOME_UNKNOWN, 0, False)
@@ -131,7 +143,7 @@ class Delivery:
 
     def failed(self, items: list[Save], fault: BaseException) -> None:
         log.error("the store failed", exc_info=fault)
-        now = time.monotonic()
+        now = self._failed_at = time.monotonic()
         for save in items:
             self._answer_without_broadcast(save, OUTCOME_UNKNOWN, now)
 

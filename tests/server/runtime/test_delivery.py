@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from server.core.model import (
@@ -14,6 +15,7 @@ from server.core.model import (
     Duplicate,
     Outcome,
 )
+from server.runtime import delivery as module
 from server.runtime.room import Room
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
@@ -194,3 +196,23 @@ async def test_a_room_that_everybody_left_is_dropped_once_its_last_message_is_se
     bench.settle_with(1)
     await bench.settle()
     assert bench.manager.room(CONVERSATION) is None
+
+
+@asynchronous
+async def test_a_store_that_saves_nothing_is_in_doubt_until_it_saves_again_or_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    phone = await bench.join("phone")
+    is_saving = [bench.delivery.is_saving]
+    outcomes: list[Outcome] = [STORE_UNAVAILABLE, 1, STORE_UNAVAILABLE]
+    for number, outcome in enumerate(outcomes):
+        phone.say(f"m{number}")
+        await until(lambda number=number: len(bench.commits.answers) > number)  # type: ignore[misc]
+        bench.commits.batches[number].claim()
+        bench.settle_with(outcome, number=number)
+        await bench.delivery.drained()
+        is_saving.append(bench.delivery.is_saving)
+    assert is_saving == [True, False, True, False]
+    monkeypatch.setattr(module, "_DOUBT_SECONDS", 0.0)
+    assert bench.delivery.is_saving
