@@ -87,11 +87,11 @@ class Device:
         return message
 
     def cut(self) -> None:
-        """Breaks the connection without a good-bye, as a phone does that loses its network."""
+        """Breaks the connection without a good-bye, as a phone does that loses its network: by FIN or RST."""
         if self._wire is not None and self.welcomed.is_set():
             self._ending = True
             self._leave()
-            self._wire.cut()
+            random.choice((self._wire.cut, self._wire.reset))()
 
     def close(self) -> None:
         """Ends the session for good."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import httpx2
 
@@ -32,9 +32,58 @@ class ServerFailed(Exception):
     """It did not start; the message is its own last line."""
 
 
-class LocalServer(NamedTuple):
-    url: str
-    pid: int
+class LocalServer:
+    """Its files are in `folder`; it may be ended and started again on the same port and database."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._log = folder / "server.log"
+        self._environment = {**_own_environment(), **WIDE_LIMITS, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns when it answers.
+
+        Raises:
+            ServerFailed: It ended, or did not answer in time.
+        """
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "chatctl", "serve", "--host", "127.0.0.1", "--port", str(self._port)],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C ends the load first
+            )
+        self._wait_until_ready(self._process)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Sends the signal and waits; the exit code, or minus the signal that ended it."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline and process.poll() is None:
+            if is_alive(self.url):
+                return
+            time.sleep(0.05)
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        raise ServerFailed(f"the server did not start: {lines[-1] if lines else 'it said nothing'}")
 
 
 @contextmanager
@@ -47,23 +96,13 @@ def local_server(settings: Mapping[str, str]) -> Iterator[LocalServer]:
         ServerFailed: It ended, or did not answer in time.
     """
     with tempfile.TemporaryDirectory(prefix="chatctl-loadtest-") as folder:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        with (Path(folder) / "server.log").open("w+") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "chatctl", "serve", "--host", "127.0.0.1", "--port", str(port)],
-                cwd=folder,
-                env={**_own_environment(), **WIDE_LIMITS, **settings},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C ends the load first
-            )
-            try:
-                with _ending_on_sigterm():
-                    _wait_until_ready(process, url, Path(log.name))
-                    yield LocalServer(url, process.pid)
-            finally:
-                _stop(process)
+        server = LocalServer(Path(folder), settings)
+        try:
+            with _ending_on_sigterm():
+                server.start()
+                yield server
+        finally:
+            server.end()
 
 
 @contextmanager
@@ -85,28 +124,9 @@ def _own_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT
-    while time.monotonic() < deadline and process.poll() is None:
-        if is_alive(url):
-            return
-        time.sleep(0.05)
-    lines = log.read_text(errors="replace").strip().splitlines()
-    raise ServerFailed(f"the server did not start: {lines[-1] if lines else 'it said nothing'}")
-
-
 def is_alive(url: str) -> bool:
     """Whether a chat server answers there."""
     try:
         return httpx2.get(f"{url}/health/live", timeout=5.0, trust_env=False).is_success
     except (httpx2.HTTPError, httpx2.InvalidURL):
         return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -28,6 +28,7 @@ class Scenario:
         slos: Objectives where none are given.
         lag_bound: How late the generator's own loop may run (p99, ms) before a run says nothing.
         server: Settings of a server started for it, as environment variables.
+        faults: Whether such a server is killed, stopped and so on meanwhile: it takes no other.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scenario:
     slos: tuple[str, ...] = ()
     lag_bound: float = 100.0
     server: Mapping[str, str] = field(default_factory=dict)
+    faults: bool = False
 
 
 # Invariants of scenarios; their code names them when they are broken.
@@ -122,6 +124,23 @@ _ALL: Final = (
         rate=100.0,
         duration=600.0,
         slos=("rss_growth<10%", "ack_growth<50%"),
+    ),
+    Scenario(
+        "faults",
+        "The server is killed, stopped, its database locked, its disk full: what it ACKed stays, in order.",
+        users=20,
+        devices=3,
+        rate=100.0,
+        duration=40.0,
+        provokes=frozenset({str(CloseCode.TRY_AGAIN_LATER.value)}),
+        lag_bound=2000.0,  # all come back at once, again and again
+        server={
+            "CHAT_STORE__TIMEOUT": "1",
+            "CHAT_HEARTBEAT__INTERVAL": "0.5",
+            "CHAT_HEARTBEAT__TIMEOUT": "2",
+            "CHAT_SERVER__SHUTDOWN_GRACE": "5",
+        },
+        faults=True,
     ),
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}

@@ -154,6 +154,12 @@ class Result(BaseModel):
             return "not valid"
         return "passed" if self.passed else "failed"
 
+    def add_checks(self, checks: list[Check]) -> None:
+        """What was found out beside the load; one that failed fails the run."""
+        self.checks += checks
+        self.failed_because += [f"{check.name}: {check.details[0]}" for check in checks if not check.passed]
+        self.passed = self.valid and not self.failed_because
+
     @property
     def exit_code(self) -> int:
         """0 passed, 1 failed, 3 not valid."""

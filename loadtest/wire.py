@@ -6,6 +6,7 @@ process when a send fails meanwhile and closes the socket: libev does not stand 
 
 import socket
 import ssl
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -23,6 +24,7 @@ from chatctl.client.backoff import ABNORMAL_CLOSURE, close_code_of_refusal
 _OPEN_TIMEOUT: Final = 20.0
 _CLOSE_TIMEOUT: Final = 2.0
 _CHUNK: Final = 65536
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 
 class Disconnected(Exception):
@@ -84,6 +86,12 @@ class Wire:
         """Ends the connection without a good-bye: the receiving greenlet finds it disconnected."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """Ends the connection by a TCP reset, as a firewall does; what is under way is lost."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+            self._socket.shutdown(socket.SHUT_RD)  # says nothing to the peer: `release` sends the reset
 
     def close(self) -> None:
         """Says good-bye and waits for the answer; nobody else may be receiving."""

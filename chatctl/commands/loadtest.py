@@ -2,8 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,13 +16,15 @@ from rich.live import Live
 from chatctl.failure import FAILED, MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json, print_table
-from loadtest import launch, reports, slo
+from loadtest import faults, launch, reports, slo
 from loadtest.bench import report as bench_report
 from loadtest.bench.cases import CASES_HELP, DEFAULT_CASES, Outcome, is_case, run_case
+from loadtest.faults import Inflicting
 from loadtest.free_port import free_port
 from loadtest.launch import Launch, LaunchFailed
-from loadtest.local_server import ServerFailed, is_alive, local_server
+from loadtest.local_server import LocalServer, ServerFailed, is_alive, local_server
 from loadtest.plan import SCENARIOS, Scenario, warmup_of
+from loadtest.progress import Progress
 from loadtest.reports.live import LiveView
 from loadtest.reports.table import print_result
 from loadtest.result import Result
@@ -73,6 +75,7 @@ def list_scenarios(as_json: Json = False) -> None:
         "chatctl loadtest run fanout --users 20 --devices 3 --duration 10",
         "chatctl loadtest run ack --serve --rate 500 --duration 2m --slo 'ack_p99<50ms' --html report.html",
         "chatctl loadtest run fanout --serve --processes 2 --json - | jq .latency_ms",
+        "chatctl loadtest run faults --serve",
     ),
 )
 def run(
@@ -103,7 +106,10 @@ def run(
     """
     chosen = _scenario(scenario)
     wanted = users or chosen.users
+    measured = _seconds(duration) if duration else chosen.duration
     _check_request(wanted, processes, objectives or [], [html, json, csv])
+    if chosen.faults:
+        _check_faults(chosen, measured, serve)
     settings = Launch(
         scenario=chosen.name,
         url=url.rstrip("/"),
@@ -111,7 +117,7 @@ def run(
         spawn_rate=spawn_rate or min(wanted, _FASTEST_SPAWN),
         devices=devices or chosen.devices,
         rate=rate or chosen.rate,
-        duration=_seconds(duration) if duration else chosen.duration,
+        duration=measured,
         processes=processes,
         slos=objectives or [],
         api_key=api_key,
@@ -215,30 +221,51 @@ def _check_request(
             raise CommandError(f"there is no folder {file.parent}", exit_code=MISUSED)
 
 
+def _check_faults(scenario: Scenario, duration: float, serve: bool) -> None:
+    if not serve:
+        raise CommandError(f"{scenario.name}: add --serve, for it kills the server", exit_code=MISUSED)
+    needed = faults.seconds_of(faults.round_of(scenario.server))
+    if duration < needed:
+        text = f"--duration {duration:g}: one round of faults may take {needed:g} seconds"
+        raise CommandError(text, exit_code=MISUSED)
+
+
 def _run(settings: Launch, serve_for: Scenario | None) -> Result:
     try:
-        with _server(serve_for, settings.url) as url:
-            if not is_alive(url):
-                raise LaunchFailed(f"no chat server answers at {url}: start one, or add --serve")
-            return _watched(replace(settings, url=url))
+        if serve_for is not None:
+            with local_server(serve_for.server) as own:
+                return _run_on_own(own, replace(settings, url=own.url), serve_for)
+        if not is_alive(settings.url):
+            raise LaunchFailed(f"no chat server answers at {settings.url}: start one, or add --serve")
+        return _watched(settings)
     except (LaunchFailed, ServerFailed) as error:
         return launch.nothing_ran(settings, str(error))
 
 
-@contextmanager
-def _server(scenario: Scenario | None, url: str) -> Iterator[str]:
-    """The URL of a server of the run's own, for that scenario, or of the one that there is."""
-    if scenario is None:
-        yield url
-        return
-    with local_server(scenario.server) as own:
-        yield own.url
+def _run_on_own(server: LocalServer, settings: Launch, scenario: Scenario) -> Result:
+    if not scenario.faults:
+        return _watched(settings)
+    inflicting = Inflicting(server, faults.round_of(scenario.server), _seconds_in_all(settings))
+    try:
+        result = _watched(settings, inflicting.follow)
+    finally:
+        inflicting.finish()
+    result.add_checks(inflicting.checks)
+    return result
 
 
-def _watched(settings: Launch) -> Result:
-    """Runs it, with a live view where somebody sees it."""
-    total = warmup_of(settings.users, settings.spawn_rate) + settings.duration
-    view = LiveView(f"{settings.scenario} on {settings.url}", total)
+def _seconds_in_all(settings: Launch) -> float:
+    return warmup_of(settings.users, settings.spawn_rate) + settings.duration
+
+
+def _watched(settings: Launch, tell: Callable[[Progress], None] = lambda progress: None) -> Result:
+    """Runs it, with a live view where somebody sees it. `tell` hears of each second."""
+    view = LiveView(f"{settings.scenario} on {settings.url}", _seconds_in_all(settings))
+
+    def follow(progress: Progress) -> None:
+        tell(progress)
+        view.update(progress)
+
     console = Console(stderr=True)
     if settings.web_port is not None:
         print(f"Locust's web UI: http://127.0.0.1:{settings.web_port} (Ctrl-C ends)", file=sys.stderr)
@@ -247,7 +274,7 @@ def _watched(settings: Launch) -> Result:
         if console.is_terminal
         else nullcontext()
     ):
-        return launch.run(settings, view.update)
+        return launch.run(settings, follow)
 
 
 def _report(result: Result, html: Path | None, json: Path | None, csv: Path | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from loadtest import slo
 from loadtest.ledger import Fault
 from loadtest.plan import SCENARIOS, WITHIN_LIMIT, Settings
-from loadtest.result import Result
+from loadtest.result import Check, Result
 from loadtest.tally import Second, Tally
 from loadtest.verdict import RECONNECTS_COUNTED, Evidence, growth, judge, of_nothing
 
@@ -71,6 +71,15 @@ def test_a_healthy_run_passes() -> None:
     assert (result.measured_seconds, result.send_rate) == (10.0, 10.0)
     assert result.latency_ms.ack.p99 == pytest.approx(20, rel=0.001)
     assert len(result.timeline) == 12
+
+
+def test_what_was_found_out_beside_the_load_fails_the_run_too() -> None:
+    result = judge(healthy())
+    result.add_checks([Check(name="it comes back", passed=True)])
+    verdicts = [result.verdict]
+    result.add_checks([Check(name="it ends in time", passed=False, details=["it took 9 s"])])
+    assert [*verdicts, result.verdict] == ["passed", "failed"]
+    assert (result.failed_because, result.exit_code) == (["it ends in time: it took 9 s"], 1)
 
 
 @pytest.mark.parametrize("fault", Fault)

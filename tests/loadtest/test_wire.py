@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 
 from loadtest.free_port import free_port
@@ -116,6 +117,27 @@ def test_a_cut_connection_is_lost_on_both_sides() -> None:
         assert end.value.code == 1006
         assert lost.wait(5)
         wire.release()
+
+
+def test_a_reset_connection_ends_by_rst_for_the_peer() -> None:
+    causes: list[BaseException | None] = []
+    lost = threading.Event()
+
+    async def until_lost(socket: ServerConnection) -> None:
+        with pytest.raises(ConnectionClosedError) as end:
+            await socket.recv()
+        causes.append(end.value.__cause__)
+        lost.set()
+
+    with serving(until_lost) as url:
+        wire = Wire(url, {})
+        wire.reset()
+        with pytest.raises(Disconnected) as end:
+            wire.receive()
+        wire.release()
+        assert end.value.code == 1006
+        assert lost.wait(5)
+    assert isinstance(causes[0], ConnectionResetError)
 
 
 @pytest.mark.parametrize(

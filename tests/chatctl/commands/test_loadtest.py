@@ -28,6 +28,8 @@ def test_lists_the_scenarios(chatctl: Run) -> None:
         (["fanout", "--users", "0"], "--users"),
         (["fanout", "--users", "2", "--processes", "3"], "--processes"),
         (["fanout", "--html", "no/such/folder/report.html"], "no/such/folder"),
+        (["faults"], "--serve"),
+        (["faults", "--serve", "--duration", "5"], "one round of faults may take"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(chatctl: Run, arguments: list[str], hint: str) -> None:

@@ -1,0 +1,21 @@
+"""faults: one of our own servers meets what servers meet (see `loadtest.faults`), and nothing is lost.
+
+Meanwhile connections are cut and reset at random, as in `reconnect`.
+"""
+
+from locust import task
+
+from loadtest.users import ChatUser
+
+
+class FaultsUser(ChatUser):
+    scenario = "faults"
+
+    @task(19)
+    def say_something(self) -> None:
+        self.say(self.any_device)
+
+    @task(1)
+    def lose_a_connection(self) -> None:
+        if self.generator.sending:
+            self.any_device.cut()
