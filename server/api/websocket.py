@@ -36,14 +36,12 @@ class Door:
     allowed_origins: Sequence[str]
     tokens: Tokens | None
 
-    def read(self, websocket: WebSocket) -> JoinRequest | Refusal:
-        """What a handshake asks for, or why it is refused."""
+    def read(self, websocket: WebSocket, address: str) -> JoinRequest | Refusal:
+        """What a handshake from there asks for, or why it is refused."""
         headers = websocket.headers
         if not origin_allowed(headers.get("origin"), headers.get("host"), self.allowed_origins):
             return _FOREIGN_PAGE
-        request = read_join_request(
-            websocket.path_params["user_id"], websocket.query_params, self._address(websocket)
-        )
+        request = read_join_request(websocket.path_params["user_id"], websocket.query_params, address)
         if self.tokens is None or isinstance(request, Refusal):
             return request
         found = self.tokens.verify_for(token_of(websocket), request.user_id)
@@ -51,7 +49,8 @@ class Door:
             return Refusal(CloseCode.POLICY_VIOLATION, found.text, "token")
         return replace(request, expires=found.expires)
 
-    def _address(self, websocket: WebSocket) -> str:
+    def address_of(self, websocket: WebSocket) -> str:
+        """Where it comes from, as far as that can be believed."""
         peer = websocket.client.host if websocket.client else ""
         if not self.trusted_proxies:
             return peer
@@ -76,14 +75,15 @@ def websocket_route(gateway: Gateway, door: Door, metrics: Metrics) -> WebSocket
     """
 
     async def connect(websocket: WebSocket) -> None:
-        visitor = door.admission.receive()
+        address = door.address_of(websocket)
+        visitor = door.admission.receive(address)
         if visitor is None:
             metrics.rejected["server_full"] += 1
             await refuse_handshake(websocket, HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
             return
         answer: Connection | Refusal | None = None
         try:
-            request = door.read(websocket)
+            request = door.read(websocket, address)
             offered = websocket.scope.get("subprotocols", ())
             socket = await accept(websocket, SUBPROTOCOL if SUBPROTOCOL in offered else None)
             answer = request if isinstance(request, Refusal) else await gateway.join(request, socket)

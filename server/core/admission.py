@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -53,6 +54,7 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     return address
 
 
+@lru_cache(maxsize=1024)
 def address_group(address: str) -> str:
     """What counts as one address: an IPv4 address, or an IPv6 /64."""
     parsed = _parse(address)

@@ -16,8 +16,9 @@ RESERVE: Final = 64
 class Visitor:
     """A socket that is no connection yet, or was refused. Implements SocketUser: it hears the peer out."""
 
-    def __init__(self, admission: "Admission") -> None:
+    def __init__(self, admission: "Admission", group: str) -> None:
         self._admission = admission
+        self._group = group
         self._is_gone = False
 
     def on_text(self, payload: bytes) -> None: ...
@@ -33,25 +34,39 @@ class Visitor:
         """It counts no longer."""
         if not self._is_gone:
             self._is_gone = True
-            self._admission.visitors -= 1
+            self._admission.visitor_left(self._group)
 
 
 class Admission:
     """Counts connections of each address; those of users, and all, are the manager's to know."""
 
     def __init__(self, manager: ConnectionManager, places: Places) -> None:
-        self.visitors = 0  # changed by Visitor
+        self._visitors = 0
+        self._visitors_of_address: Counter[str] = Counter()
         self._manager = manager
         self._places = places
         self._of_address: Counter[str] = Counter()
         manager.when_left(self._left)
 
-    def receive(self) -> Visitor | None:
-        """A place for a socket that knocks; None when there are too many to be answered one by one."""
-        if self._manager.current + self.visitors >= self._places.max_total + RESERVE:
+    def receive(self, address: str) -> Visitor | None:
+        """A place for a socket that knocks; None when there are too many to be answered one by one.
+
+        One address takes no more places here than among the connections: whoever holds sockets that were
+        refused keeps nobody else out.
+        """
+        if self._manager.current + self._visitors >= self._places.max_total + RESERVE:
             return None
-        self.visitors += 1
-        return Visitor(self)
+        group = address_group(address)
+        self._visitors_of_address[group] += 1
+        if self._visitors_of_address[group] <= self._places.max_per_ip:
+            self._visitors += 1
+        return Visitor(self, group)
+
+    def visitor_left(self, group: str) -> None:
+        """To be called once of each Visitor."""
+        if self._visitors_of_address[group] <= self._places.max_per_ip:
+            self._visitors -= 1
+        _count_down(self._visitors_of_address, group)
 
     def refusal(self, request: JoinRequest, room: Room) -> Refusal | None:
         """Why the device may not come in; the connection that it replaces makes room for it."""
@@ -69,7 +84,10 @@ class Admission:
         self._of_address[address_group(connection.info.ip)] += 1
 
     def _left(self, connection: Connection) -> None:
-        group = address_group(connection.info.ip)
-        self._of_address[group] -= 1
-        if not self._of_address[group]:
-            del self._of_address[group]
+        _count_down(self._of_address, address_group(connection.info.ip))
+
+
+def _count_down(counts: Counter[str], group: str) -> None:
+    counts[group] -= 1
+    if not counts[group]:
+        del counts[group]

@@ -53,6 +53,19 @@ def test_a_full_server_says_1013_and_far_above_that_answers_503(tmp_path: Path) 
         assert (statuses[0], statuses[-1]) == (101, 503)
 
 
+def test_whoever_holds_refused_sockets_open_keeps_no_other_address_out(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, connections__max_total=2, connections__max_per_ip=1) as server,
+        ExitStack() as stack,
+    ):
+        for _ in range(RESERVE + 2):
+            peer, status = silent_knock(server, "no%20identifier")
+            stack.enter_context(peer)
+            assert status == 101
+        neighbour = stack.enter_context(knock(server, source_address=("127.0.0.2", 0)))
+        assert verdict(neighbour) == OK
+
+
 def test_an_address_is_limited_and_counts_to_zero_again_when_they_end(tmp_path: Path) -> None:
     with running_server(tmp_path, connections__max_per_ip=1) as server:
         for number in range(20):
