@@ -48,7 +48,8 @@ def _misused(misuse: typer.TyperException) -> int:
         print(misuse.format_message(), file=sys.stderr)
         return misuse.exit_code
     hint = f" (chatctl{context.command_path.removeprefix('chatctl')} --help tells how)" if context else ""
-    return _told(misuse.exit_code, misuse.format_message() + hint)
+    # Where a value is not one of several, the parser says so in the words of the library beneath it.
+    return _told(misuse.exit_code, misuse.format_message().replace("Value error, ", "") + hint)
 
 
 def _told(exit_code: int, *lines: str) -> int:

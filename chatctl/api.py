@@ -60,6 +60,13 @@ class Api:
     def get(self, path: str, **parameters: Any) -> Any:
         return self.call("GET", path, params=_present(parameters))
 
+    def health(self) -> Any:
+        """GET /health: one document, whether the server wants work (200) or not (503)."""
+        response = self._send("GET", "/health")
+        if response.status_code not in (httpx2.codes.OK, httpx2.codes.SERVICE_UNAVAILABLE):
+            raise _refusal(response)
+        return self._document(response)
+
     def post(self, path: str, **body: Any) -> Any:
         """POST a JSON object; what is None is left out."""
         return self.call("POST", path, json=_present(body))
@@ -74,14 +81,20 @@ class Api:
 
     def call(self, method: str, path: str, **request: Any) -> Any:
         """The answer's JSON, None for an empty one."""
+        response = self._send(method, path, **request)
+        if not response.is_success:
+            raise _refusal(response)
+        return self._document(response)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         try:
-            response = self._client.request(method, path, **request)
+            return self._client.request(method, path, **request)
         except httpx2.TimeoutException:
             raise UnreachableError(self.url, "it does not answer in time") from None
         except httpx2.TransportError as error:
             raise UnreachableError(self.url, _reason(error)) from None
-        if not response.is_success:
-            raise _refusal(response)
+
+    def _document(self, response: httpx2.Response) -> Any:
         try:
             return response.json() if response.content else None
         except ValueError:

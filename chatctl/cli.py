@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from chatctl.options import examples
+
 COMMANDS = {
     "serve": "Start the server.",
     "stats": "Watch the server live: traffic, latency, errors, rooms.",
@@ -62,7 +64,15 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help="A real-time chat server that never loses a message: run it, watch it, prove it.")
+@app.callback(
+    help="A real-time chat server that never loses a message: run it, watch it, prove it.",
+    epilog=examples(
+        "chatctl serve",
+        "chatctl chat user123 conv_user123_ai_alex",
+        "chatctl stats",
+        "chatctl loadtest run fanout --serve",
+    ),
+)
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

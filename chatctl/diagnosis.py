@@ -34,6 +34,7 @@ SYNC_SAMPLES = 9
 OTHER_FILES = 64
 # HS256 wants a key as long as its hash.
 SECRET_BYTES = 32
+REDIS_PORT = 6379
 # The year in which this was written: a clock before it is not set at all.
 YEAR_OF_BIRTH = 2026
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
@@ -109,7 +110,7 @@ def _answering_server(host: str, port: int) -> str | None:
     name = f"[{host}]" if ":" in host else host
     try:
         with Api(f"http://{name}:{port}", timeout=2) as api:
-            return str(api.get("/health")["status"])
+            return str(api.health()["status"])
     except (CommandError, LookupError, TypeError):
         return None
 
@@ -123,7 +124,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
     elif url.startswith("sqlite:///"):
         yield from _sqlite(Path(url.removeprefix("sqlite:///")), settings.store.durability)
     else:
-        yield _reachable("database", url, 5432)
+        remedy = "set store.url to a sqlite:/// file"
+        yield Finding("database", "fail", f"{shown('store.url', url)}: PostgreSQL is not built yet", remedy)
 
 
 def _sqlite(path: Path, durability: str) -> Iterator[Finding]:
@@ -194,20 +196,19 @@ def _backplane(settings: Settings) -> Iterator[Finding]:
     if not settings.backplane.url:
         yield Finding("backplane", "ok", "none: this node is alone")
     else:
-        yield _reachable("backplane", settings.backplane.url, 6379)
+        yield _reachable_backplane(settings.backplane.url)
 
 
-def _reachable(subject: str, url: str, default_port: int) -> Finding:
+def _reachable_backplane(url: str) -> Finding:
     parts = urlsplit(url)
-    host, port = parts.hostname or "localhost", parts.port or default_port
+    host, port = parts.hostname or "localhost", parts.port or REDIS_PORT
     try:
         socket.create_connection((host, port), timeout=2).close()
     except OSError as fault:
         reason = fault.strerror or fault
-        return Finding(
-            subject, "fail", f"{host}:{port}: {reason}", f"start it, or correct {shown(subject, url)}"
-        )
-    return Finding(subject, "ok", f"{host}:{port} answers")
+        remedy = f"start it, or correct {shown('backplane.url', url)}"
+        return Finding("backplane", "fail", f"{host}:{port}: {reason}", remedy)
+    return Finding("backplane", "ok", f"{host}:{port} answers")
 
 
 def _file_limit(settings: Settings) -> Iterator[Finding]:

@@ -24,9 +24,9 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def command_app(help: str | None = None) -> typer.Typer:
-    """What a command's module calls `app`; with `help` it is a group of commands."""
+def command_app(help: str | None = None, epilog: str | None = None) -> typer.Typer:
+    """What a command's module calls `app`; with `help` and `epilog` it is a group of commands."""
     app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=help is not None)
     if help is not None:
-        app.callback(help=help)(lambda: None)
+        app.callback(help=help, epilog=epilog)(lambda: None)
     return app

@@ -45,6 +45,12 @@ def warn(line: str) -> None:
     print(f"chatctl: {printable(line)}", file=sys.stderr)
 
 
+def warn_of_more(page: Any, how: str) -> None:
+    """Where the server's list goes on beyond what is shown."""
+    if page["has_more"]:
+        warn(f"there are more: {how}")
+
+
 def excerpt(text: str, length: int = 60) -> str:
     """The beginning of a text."""
     return text if len(text) <= length else text[: length - 1] + "…"

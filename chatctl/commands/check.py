@@ -56,13 +56,22 @@ def _probe(api: Api, user: str, token: str | None, max_ack_ms: float, timeout: f
     """What was found; `fault` says why it is not ok."""
     report: dict[str, Any] = {"ok": False, "fault": None, "ack_ms": None, "max_ack_ms": max_ack_ms}
     try:
-        report["health"] = api.get("/health")
+        report["health"] = api.health()
+        if (status := _status(report["health"])) != "ok":
+            return report | {"fault": f"the server is {status}"}
         report["ack_ms"] = round(_ack(api, user, token, timeout), 3)
     except CommandError as error:
         return report | {"fault": str(error)}
     if report["ack_ms"] > max_ack_ms:
         return report | {"fault": f"the ACK took {report['ack_ms']:.1f} ms, above {max_ack_ms:g} ms"}
     return report | {"ok": True}
+
+
+def _status(health: Any) -> str:
+    try:
+        return str(health["status"])
+    except (LookupError, TypeError):
+        raise CommandError("it does not tell its health like a chat server") from None
 
 
 def _ack(api: Api, user: str, token: str | None, timeout: float) -> float:

@@ -13,7 +13,10 @@ from chatctl.output import print_json, print_table, warn
 from chatctl.settings import settings_of
 from server.settings import Settings, keys, masked, shown, warnings
 
-app = command_app("Show, check or write the configuration.")
+app = command_app(
+    "Show, check or write the configuration.",
+    examples("chatctl config init", "chatctl config check", "chatctl config show"),
+)
 
 
 @app.command(epilog=examples("chatctl config show", "CHAT_SERVER__PORT=9000 chatctl config show --json"))

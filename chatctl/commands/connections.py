@@ -7,7 +7,7 @@ import typer
 
 from chatctl.api import Api
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
-from chatctl.output import local_time, print_json, print_table
+from chatctl.output import local_time, print_json, print_table, warn_of_more
 
 # The server's maximum; sorted here, so all of them are asked for.
 ASKED_FOR = 1000
@@ -45,8 +45,10 @@ def command(
         page = api.get("/stats/connections", limit=ASKED_FOR)
     rows = sorted(page["items"], key=ORDERS[sort])
     shown = rows[:limit]
+    page = {"items": shown, "has_more": page["has_more"] or len(rows) > limit}
     if as_json:
-        print_json({"items": shown, "has_more": page["has_more"] or len(rows) > limit})
+        print_json(page)
     else:
         cells = [(*(row[name] for name in COLUMNS), local_time(row["last_heartbeat"])) for row in shown]
         print_table((*(name.removesuffix("_id") for name in COLUMNS), "last heartbeat"), cells)
+        warn_of_more(page, f"--limit shows up to {ASKED_FOR}")

@@ -24,7 +24,10 @@ Store = Annotated[
     typer.Option("--store", help="The database's URL.", show_default="store.url of the configuration"),
 ]
 
-app = command_app("Tell or upgrade the version of the database's schema.")
+app = command_app(
+    "Tell or upgrade the version of the database's schema.",
+    examples("chatctl db status", "chatctl db upgrade"),
+)
 
 
 @app.command(epilog=examples("chatctl db status", "chatctl db status --store sqlite:///old.db --json"))
@@ -45,6 +48,7 @@ def status(config: Config = None, store: Store = None, as_json: Json = False) ->
 def upgrade(config: Config = None, store: Store = None, as_json: Json = False) -> None:
     """Bring the schema up to date; `serve` does it by itself for a SQLite file."""
     settings = _settings(config, store)
+    _sqlite_file(settings)
     try:
         asyncio.run(_open_and_close(settings))
     except (DatabaseInUse, SchemaTooNew, StoreUnavailable) as fault:
@@ -66,7 +70,8 @@ def _settings(config: Path | None, store: str | None) -> Settings:
 def _sqlite_file(settings: Settings) -> Path:
     url = settings.store.url
     if not url.startswith("sqlite:///"):
-        raise CommandError(f"store.url = {shown('store.url', url)} has no schema of its own")
+        why = "it keeps nothing and has no schema" if url == "memory://" else "PostgreSQL is not built yet"
+        raise CommandError(f"store.url = {shown('store.url', url)}: {why}")
     return Path(url.removeprefix("sqlite:///"))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from chatctl.api import Api, UnreachableError
-from chatctl.options import DEFAULT_URL, ApiKey, Url, command_app, examples
+from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json_line, warn
 
 # The server's maximum: what happened between two polls is not missed unless it was more.
@@ -29,10 +29,11 @@ def command(
     limit: Annotated[int, typer.Option(min=1, max=ASKED_FOR, help="Past events to begin with.")] = 20,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = "",
+    as_json: Json = False,
 ) -> None:
     """Print connects and disconnects as JSON lines.
 
-    Reconnects and replacements too, the oldest first. With --follow a server that goes
+    With --json or without; reconnects and replacements too, the oldest first. With --follow a server that goes
     away is waited for; Ctrl-C ends it.
     """
     with Api(url, api_key) as api:

@@ -7,7 +7,7 @@ import typer
 from chatctl.api import Api, segment
 from chatctl.failure import MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
-from chatctl.output import local_time, print_json, print_table
+from chatctl.output import local_time, print_json, print_table, warn_of_more
 
 PAGE = 200  # the server's maximum
 
@@ -46,6 +46,7 @@ def command(
         print_json(page)
     else:
         print_table(("seq", "time", "sender", "text"), map(_row, page["items"]))
+        warn_of_more(page, "go on with --after-seq or --before-seq, or take --all")
 
 
 def _all(api: Api, path: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """chatctl loadtest"""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -37,7 +38,10 @@ _FASTEST_SPAWN = 100.0  # Locust's own limit for each process
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
-app = command_app(help="Prove it under load, with a ledger of every message.")
+app = command_app(
+    "Prove it under load, with a ledger of every message.",
+    examples("chatctl loadtest list", "chatctl loadtest run fanout --serve"),
+)
 
 
 @app.command(
@@ -219,6 +223,8 @@ def _check_request(
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
             raise CommandError(f"there is no folder {file.parent}", exit_code=MISUSED)
+        if file is not None and (file.is_dir() or not os.access(file.absolute().parent, os.W_OK)):
+            raise CommandError(f"cannot write {file}", exit_code=MISUSED)
 
 
 def _check_faults(scenario: Scenario, duration: float, serve: bool) -> None:

@@ -23,7 +23,8 @@ app = command_app()
 def command(
     message_id: Annotated[str, typer.Argument(help="The message's id.")],
     conversation: Annotated[
-        str | None, typer.Option(help="Where it was sent.", show_default="the rooms that are open now")
+        str | None,
+        typer.Option(help="Where it was sent.", show_default="those that are open, or lately were"),
     ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = "",
@@ -49,11 +50,14 @@ def _trace(api: Api, conversation: str, message_id: str) -> Any:
 
 def _search(api: Api, message_id: str) -> Any:
     """Where it is, if that is one place. A message_id is unique within its conversation only."""
-    rooms = api.get("/stats/conversations", limit=ASKED_FOR)["items"]
-    names = [room["conversation_id"] for room in rooms]
+    open_now = api.get("/stats/conversations", limit=ASKED_FOR)["items"]
+    lately = api.get("/stats/events", limit=ASKED_FOR)["items"]
+    names = dict.fromkeys(each["conversation_id"] for each in open_now + lately)
     found = {name: trace for name in names if (trace := _trace_if_there(api, name, message_id))}
     if not found:
-        raise CommandError(f"no open room has {message_id}; name its conversation with --conversation")
+        raise CommandError(
+            f"no conversation that is or lately was open has {message_id}; name its own with --conversation"
+        )
     if len(found) > 1:
         raise CommandError(f"{message_id} is in {', '.join(found)}; choose one with --conversation")
     return next(iter(found.values()))

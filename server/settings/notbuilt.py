@@ -22,8 +22,11 @@ NOT_BUILT_YET = frozenset(
 """Keys, or whole sections as `section.*`. A feature that lands takes its keys out."""
 
 
-NOT_BUILT_VALUES: Final = {"ai.responder": frozenset({"webhook", "openai"})}
-"""Keys of which only some values have no effect yet."""
+NOT_BUILT_VALUES: Final = {"ai.responder": ("webhook", "openai"), "store.url": ("postgresql://",)}
+"""Keys of which only some values wait; how those begin."""
+
+# What the server does with a value that waits for its feature, where it does not merely ignore it.
+_CONSEQUENCES: Final = {"store.url": "the server does not start with it"}
 
 
 def warnings(settings: Settings) -> Iterator[str]:
@@ -33,10 +36,11 @@ def warnings(settings: Settings) -> Iterator[str]:
             key = f"{section}.{name}"
             if _is_waiting(section, key, settings) and settings.value_of(key) != field.default:
                 value = shown(key, settings.value_of(key))
-                yield f"{key} = {value} ({settings.origin_of(key)}): not built yet, has no effect"
+                consequence = _CONSEQUENCES.get(key, "has no effect")
+                yield f"{key} = {value} ({settings.origin_of(key)}): not built yet, {consequence}"
 
 
 def _is_waiting(section: str, key: str, settings: Settings) -> bool:
     if key in NOT_BUILT_VALUES:
-        return settings.value_of(key) in NOT_BUILT_VALUES[key]
+        return str(settings.value_of(key)).startswith(NOT_BUILT_VALUES[key])
     return key in NOT_BUILT_YET or f"{section}.*" in NOT_BUILT_YET

@@ -16,6 +16,7 @@ def test_help_lists_every_command(chatctl: Run) -> None:
     for name, summary in COMMANDS.items():
         assert f"  {name} " in result.out
         assert summary in result.out
+    assert "Examples:\n    chatctl serve" in result.out
 
 
 def leaves(name: str, command: Any) -> list[tuple[str, Any]]:
@@ -30,6 +31,7 @@ def test_every_command_says_what_it_does_and_has_examples(name: str) -> None:
     module = import_module(f"chatctl.commands.{name.replace('-', '_')}")
     command = typer.main.get_command(module.app)
     assert (command.help or "").split("\n")[0] == COMMANDS[name]
+    assert "Examples:" in (command.epilog or ""), name
     for path, leaf in leaves(name, command):
         assert f"chatctl {path}" in (leaf.epilog or ""), path
 
@@ -41,6 +43,10 @@ def test_every_command_says_what_it_does_and_has_examples(name: str) -> None:
         (["serv"], "No such command: serv. Did you mean serve? (chatctl --help tells how)"),
         (["config", "shw"], "No such command 'shw'. Did you mean 'show'? (chatctl config --help tells how)"),
         (["errors", "--nonsense"], "No such option: --nonsense (chatctl errors --help tells how)"),
+        (
+            ["typing", "c", "maybe"],
+            "Invalid value for 'state': 'maybe' is not one of 'on', 'off'. (chatctl typing --help tells how)",
+        ),
         (["errors", "a", "b"], "Got unexpected extra argument(s) (b) (chatctl errors --help tells how)"),
     ],
 )

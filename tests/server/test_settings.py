@@ -277,6 +277,22 @@ def test_a_value_without_effect_is_warned_of_unless_it_is_the_default(
     ]
 
 
+def test_what_is_not_built_yet_is_warned_of_with_what_comes_of_it(tmp_path: Path) -> None:
+    toml = """
+    [store]\nurl = "postgresql://user:hush@host/db"
+    [backplane]\nurl = "redis://host"
+    [ai]\nresponder = "openai"\nbase_url = "http://host/v1"\nmodel = "m"
+    """
+    lines = [line.replace(f" ({tmp_path}/chat.toml)", "") for line in warnings(load(tmp_path, toml))]
+    assert lines == [
+        'store.url = "postgresql://********@host/db": not built yet, the server does not start with it',
+        'backplane.url = "redis://host": not built yet, has no effect',
+        'ai.responder = "openai": not built yet, has no effect',
+        'ai.base_url = "http://host/v1": not built yet, has no effect',
+        'ai.model = "m": not built yet, has no effect',
+    ]
+
+
 def test_settings_do_not_show_secrets_when_printed(tmp_path: Path) -> None:
     assert "hush" not in repr(load(tmp_path, env={"CHAT_AUTH__JWT_SECRET": "hush"}))
 

@@ -25,7 +25,18 @@ def test_an_ack_above_the_limit_fails(chatctl: Run, server: RunningServer) -> No
 
 def test_an_unhealthy_server_fails(chatctl: Run, rest: RestServer) -> None:
     rest.answers["GET /health"] = (503, {"status": "draining"})
-    assert chatctl("check") == (1, "", "chatctl: the server answered 503 Service Unavailable\n")
+    assert chatctl("check") == (1, "", "chatctl: the server is draining\n")
+    report = json.loads(chatctl("check", "--json").out)
+    assert (report["ok"], report["fault"], report["health"]["status"]) == (
+        False,
+        "the server is draining",
+        "draining",
+    )
+
+
+def test_what_is_no_chat_server_fails(chatctl: Run, rest: RestServer) -> None:
+    rest.answers["GET /health"] = (503, ["not", "ours"])
+    assert chatctl("check") == (1, "", "chatctl: it does not tell its health like a chat server\n")
 
 
 def test_a_server_without_websockets_fails(chatctl: Run, rest: RestServer) -> None:

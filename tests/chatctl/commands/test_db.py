@@ -2,6 +2,8 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from server.store.sqlite_schema import MIGRATIONS
 from tests.chatctl.conftest import Run
 from tests.support.server import RunningServer
@@ -64,4 +66,17 @@ def test_no_database_at_all_is_one_line(chatctl: Run, empty_folder: Path) -> Non
         "chatctl: text.db: file is not a database\n",
     )
     assert chatctl("db", "upgrade", "--store", "sqlite:///missing/chat.db").code == 1
-    assert chatctl("db", "status", "--store", "memory://").code == 1
+
+
+@pytest.mark.parametrize("command", ["status", "upgrade"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("memory://", "it keeps nothing and has no schema"),
+        ("postgresql://host/db", "PostgreSQL is not built yet"),
+    ],
+)
+def test_what_has_no_schema_is_told(
+    chatctl: Run, empty_folder: Path, command: str, url: str, why: str
+) -> None:
+    assert chatctl("db", command, "--store", url) == (1, "", f'chatctl: store.url = "{url}": {why}\n')

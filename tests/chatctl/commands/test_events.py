@@ -21,6 +21,7 @@ def listed(*numbers: int) -> tuple[int, Any]:
 def test_events_are_json_lines_the_oldest_first(chatctl: Run, rest: RestServer) -> None:
     rest.answers["GET /stats/events"] = listed(2, 1)
     out = chatctl("events", "--limit", "7").out
+    assert chatctl("events", "--json").out == out
     assert [json.loads(line) for line in out.splitlines()] == [event(1), event(2)]
     assert rest.requests[0].query == {"limit": "7"}
 

@@ -152,7 +152,7 @@ def test_misuse_exits_2_without_asking_the_server(
 def test_conversations_are_a_table_with_unread_counts(chatctl: Run, rest: RestServer) -> None:
     rest.answers["GET /api/conversations"] = (200, {"items": [CONVERSATION], "has_more": False})
     out = chatctl("conversations", "user123").out
-    assert rest.requests[0].query == {"user_id": "user123"}
+    assert rest.requests[0].query == {"user_id": "user123", "limit": "1000"}
     cells = re.split(r"\s{2,}", out.splitlines()[2].strip())
     assert cells == ["conv_a", "Alex", "7", "2", "Hey \\x1b[31mAlex [bold]"]
 
@@ -189,3 +189,21 @@ def test_connections_are_sorted_as_asked(chatctl: Run, rest: RestServer, sort: s
     assert "10.0.0.1" in chatctl("connections").out
     limited = json.loads(chatctl("connections", "--limit", "2", "--json").out)
     assert (len(limited["items"]), limited["has_more"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "route"),
+    [
+        (["conversations", "user123"], "GET /api/conversations"),
+        (["history", "a"], "GET /api/conversations/a/messages"),
+        (["connections"], "GET /stats/connections"),
+    ],
+)
+def test_a_list_that_goes_on_says_so_beside_the_table(
+    chatctl: Run, rest: RestServer, arguments: list[str], route: str
+) -> None:
+    rest.answers[route] = (200, {"items": [], "has_more": False})
+    assert chatctl(*arguments).err == ""
+    rest.answers[route] = (200, {"items": [], "has_more": True})
+    assert chatctl(*arguments).err.startswith("chatctl: there are more: ")
+    assert chatctl(*arguments, "--json").err == ""

@@ -30,12 +30,15 @@ def test_it_shows_the_message_and_its_events(chatctl: Run, rest: RestServer) -> 
     assert json.loads(chatctl("trace", "m1", "--conversation", "a", "--json").out) == TRACE
 
 
-def test_without_a_conversation_the_open_rooms_are_searched(chatctl: Run, rest: RestServer) -> None:
-    rest.answers["GET /stats/conversations"] = (200, {"items": [room("b"), room("a")], "has_more": False})
-    assert (
-        chatctl("trace", "m1").err
-        == "chatctl: no open room has m1; name its conversation with --conversation\n"
-    )
+def test_without_a_conversation_those_that_are_or_lately_were_open_are_searched(
+    chatctl: Run, rest: RestServer
+) -> None:
+    rest.answers["GET /stats/conversations"] = (200, {"items": [room("b")], "has_more": False})
+    left = {"event": "disconnect", "conversation_id": "a"}
+    rest.answers["GET /stats/events"] = (200, {"items": [left, left], "has_more": False})
+    code, _, err = chatctl("trace", "m1")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "--conversation" in err
     rest.answers["GET /api/conversations/a/messages/m1"] = (200, TRACE)
     assert chatctl("trace", "m1").code == 0
     rest.answers["GET /api/conversations/b/messages/m1"] = (200, TRACE)
