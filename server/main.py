@@ -259,7 +259,8 @@ def _new_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
     app.add_middleware(BodyLimit)
     keys = Keys([key.get_secret_value() for key in settings.auth.api_keys])
-    app.add_middleware(Access, keys=keys, tokens=make_tokens(settings))
+    origins = settings.server.allowed_origins
+    app.add_middleware(Access, keys=keys, tokens=make_tokens(settings), allowed_origins=origins)
     if settings.server.web_client:
         app.include_router(page_router())
     return app

@@ -1,4 +1,8 @@
-"""Who may call the REST API: services by an API key, users by their JWT for what is theirs."""
+"""Who may call the REST API: services by an API key, users by their JWT for what is theirs.
+
+A browser sends what any page asks it to, to this machine's own addresses too: pages of other origins change
+nothing.
+"""
 
 import hashlib
 import hmac
@@ -6,10 +10,12 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.errors import error_answer
+from server.core.admission import origin_allowed
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ErrorCode, is_identifier
@@ -22,6 +28,9 @@ _READING: Final = frozenset({"GET", "HEAD"})
 _NO_KEY: Final = Refused(ErrorCode.UNAUTHORIZED, "an API key is needed")
 _NOT_THEIRS: Final = Refused(ErrorCode.FORBIDDEN, "a user's token reads that user's conversations only")
 _NOT_FOUND: Final = Refused(ErrorCode.NOT_FOUND, "conversation not found")
+_FOREIGN_PAGE: Final = Refused(
+    ErrorCode.FORBIDDEN, "pages of this origin may change nothing (server.allowed_origins)"
+)
 
 
 class Keys:
@@ -39,19 +48,22 @@ class Keys:
 
 
 class Access:
-    """ASGI middleware. Without keys everybody may call everything.
+    """ASGI middleware. Without keys everybody may call everything, but for other people's pages.
 
     It runs before any route, so that one that is added later is closed to users. `app.state.store`
     is the store.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, tokens: Tokens | None) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: Keys, tokens: Tokens | None, allowed_origins: Sequence[str] = ()
+    ) -> None:
         self._app = app
         self._keys = keys
         self._tokens = tokens
+        self._allowed_origins = allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = await self._refusal(scope) if scope["type"] == "http" and self._keys else None
+        refusal = await self._refusal(scope) if scope["type"] == "http" else None
         if refusal is None:
             await self._app(scope, receive, send)
         else:
@@ -59,7 +71,9 @@ class Access:
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         path, reads = scope["path"], scope["method"] in _READING
-        if reads and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)):
+        if not reads and not self._is_from_allowed_page(scope):
+            return error_answer(403, _FOREIGN_PAGE)
+        if not self._keys or (reads and _is_open(path)):
             return None
         given = _credentials(scope)
         if any(self._keys.has(each) for each in given):
@@ -70,6 +84,10 @@ class Access:
         if not reads:
             return error_answer(403, _NOT_THEIRS)
         return await self._foreign(scope, claims.user_id)
+
+    def _is_from_allowed_page(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        return origin_allowed(headers.get("origin"), headers.get("host"), self._allowed_origins)
 
     def _user(self, given: Sequence[bytes]) -> Claims | None:
         if self._tokens is None:
@@ -95,6 +113,10 @@ class Access:
         except (StoreUnavailable, TimeoutError):
             return error_answer(503, STORE_UNAVAILABLE)
         return None if found is not None and found.user_id == user_id else error_answer(404, _NOT_FOUND)
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
 
 
 def _credentials(scope: Scope) -> list[bytes]:

@@ -69,7 +69,7 @@ _EXAMPLES: Final = {
 }
 _MEANING: Final = {
     401: "No key, or a wrong one, where keys are asked for",
-    403: "A user's token, where a service's key is asked for",
+    403: "A user's token, where a service's key is asked for; or a page of another origin",
     404: "There is no such thing, or it is another's",
     409: "It contradicts what there is",
     413: "The body is larger than 1 MiB",

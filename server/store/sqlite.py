@@ -212,8 +212,7 @@ class SqliteStore:
         await self._thread.submit(self._write_mark)  # the newest message may be gone
 
     def _open(self) -> None:
-        # Created before SQLite would, so that nobody but the owner can read what people say.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        _create_private(self._path)
         with closing(self._connect()) as db:
             db.execute("PRAGMA journal_mode = WAL")
             upgrade(db)
@@ -262,6 +261,15 @@ class SqliteStore:
             return await self._reader_thread.submit(job)
         except sqlite3.Error as fault:
             raise StoreUnavailable(str(fault)) from fault
+
+
+def _create_private(path: Path) -> None:
+    """The file, for SQLite to open. Nobody but the owner reads what people say, in a copied file neither."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    real = path.resolve()
+    for file in (real, Path(f"{real}-wal"), Path(f"{real}-shm")):
+        with suppress(FileNotFoundError, PermissionError):  # PermissionError: it is another user's
+            file.chmod(0o600)
 
 
 def _summary_of(row: Any) -> Summary:

@@ -108,6 +108,21 @@ def test_a_method_that_a_path_does_not_know_is_405_with_all_that_it_knows(api: R
     assert answer.json()["type"] == "NACK"
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/drain"), ("DELETE", "/api/users/kai")])
+def test_a_foreign_page_changes_nothing_though_no_key_is_asked_for(
+    api: RunningServer, method: str, path: str, origin: str
+) -> None:
+    answer = httpx2.request(method, api.url + path, headers={"Origin": origin})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert api.get("/health").json()["status"] == "ok"
+
+
+def test_the_servers_own_page_may_call_everything(api: RunningServer) -> None:
+    answer = httpx2.delete(api.url + "/api/users/nobody", headers={"Origin": api.url})
+    assert answer.status_code == 204
+
+
 def large_body(declared: bool) -> Iterator[bytes]:
     """A request of eight times the limit, its head first."""
     head = "POST /api/send-ai-message HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

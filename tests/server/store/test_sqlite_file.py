@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -38,6 +39,23 @@ async def test_only_the_owner_can_read_what_people_say(path: Path) -> None:
     finally:
         os.umask(before)
     assert modes == dict.fromkeys(("chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock"), 384)
+
+
+@asynchronous
+async def test_a_copied_database_that_others_could_read_is_the_owners_alone_once_it_is_opened(
+    path: Path,
+) -> None:
+    async with opened(SqliteStore(path)) as store:
+        await create(store, "a")
+        for file in path.parent.iterdir():
+            shutil.copy(file, path.parent / f"copied-{file.name}")
+            (path.parent / f"copied-{file.name}").chmod(0o644)
+    copy = path.with_name("copied-chat.db")
+    link = path.with_name("link.db")
+    link.symlink_to(copy)
+    async with opened(SqliteStore(link)):
+        modes = [Path(f"{copy}{end}").stat().st_mode & 0o777 for end in ("", "-wal", "-shm")]
+    assert modes == [0o600] * 3
 
 
 @asynchronous
