@@ -49,7 +49,7 @@ export type Pending = {
      */
     resent: boolean;
     /**
-     * how often
+     * how often, less its NACKs
      */
     sent: number;
     /**
@@ -62,6 +62,7 @@ export type Pending = {
 export type Failed = {
     frame: SentFrame;
     error: ChatError;
+    sent?: number;
 };
 export type StateDetail = {
     /**
@@ -211,28 +212,35 @@ export declare class ChatSession {
      * Sends a frame as soon as there is a connection.
      * @param {SentFrame} frame
      * @param {Pick<Pending, 'resolve' | 'reject'>} handles
+     * @param {number} [sent] before it failed
      */
-    submit(frame: SentFrame, handles: Pick<Pending, 'resolve' | 'reject'>): void;
+    submit(frame: SentFrame, handles: Pick<Pending, 'resolve' | 'reject'>, sent?: number): void;
     /**
      * Takes a failed message out, to be sent again.
      * @param {string} id
      * @param {string} newId if it needs one
      */
     takeFailed(id: string, newId: string): {
-        type: string;
-        conversation_id?: string;
-        data?: any;
-        timestamp?: string;
-        sender?: string;
-        seq?: number;
-        duplicate?: boolean;
-        finish?: string;
-        error?: {
-            code: string;
-            retryable: boolean;
-            retry_after?: number;
+        frame: SentFrame;
+        sent: number | undefined;
+    } | {
+        sent?: undefined;
+        frame: {
+            type: string;
+            conversation_id?: string;
+            data?: any;
+            timestamp?: string;
+            sender?: string;
+            seq?: number;
+            duplicate?: boolean;
+            finish?: string;
+            error?: {
+                code: string;
+                retryable: boolean;
+                retry_after?: number;
+            };
+            message_id: string;
         };
-        message_id: string;
     } | undefined;
     /** Gives a failed message up. @param {string} id */
     discard(id: string): void;

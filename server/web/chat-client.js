@@ -29,13 +29,13 @@
  * @property {SentFrame} frame
  * @property {number} deadline
  * @property {boolean} resent the one automatic resend is used up
- * @property {number} sent how often
+ * @property {number} sent how often, less its NACKs
  * @property {number} [seq] it was seen as saved
  * @property {(ack: Frame) => void} resolve
  * @property {(error: ChatError) => void} reject
  */
 
-/** @typedef {{frame: SentFrame, error: ChatError}} Failed a chat message */
+/** @typedef {{frame: SentFrame, error: ChatError, sent?: number}} Failed a chat message; `sent` as in `Pending` */
 
 /**
  * @typedef {object} StateDetail
@@ -284,9 +284,10 @@ export class ChatSession {
    * Sends a frame as soon as there is a connection.
    * @param {SentFrame} frame
    * @param {Pick<Pending, 'resolve' | 'reject'>} handles
+   * @param {number} [sent] before it failed
    */
-  submit(frame, handles) {
-    const entry = { ...handles, frame, deadline: this.now() + this.ackTimeout, resent: false, sent: 0 };
+  submit(frame, handles, sent = 0) {
+    const entry = { ...handles, frame, deadline: this.now() + this.ackTimeout, resent: false, sent };
     this.pending.set(frame.message_id, entry);
     if (frame.type === 'CHAT_MESSAGE') {
       this.#typing = false; // the message itself ends it
@@ -307,7 +308,8 @@ export class ChatSession {
     const failed = this.failed.get(id);
     if (!failed) return undefined;
     this.discard(id);
-    return { ...failed.frame, message_id: failed.error.undecided ? id : newId };
+    const { frame, error, sent } = failed;
+    return error.undecided ? { frame, sent } : { frame: { ...frame, message_id: newId } };
   }
 
   /** Gives a failed message up. @param {string} id */
@@ -359,7 +361,8 @@ export class ChatSession {
     const entry = this.pending.get(frame.message_id ?? '');
     if (!entry) return;
     const error = ChatError.of(frame);
-    error.undecided ||= error.retryable && entry.sent > 1; // of the other ones nothing is known
+    entry.sent -= 1;
+    error.undecided ||= error.retryable && entry.sent > 0; // of the other ones nothing is known
     this.#fail(entry, error);
   }
 
@@ -501,12 +504,12 @@ export class ChatSession {
 
   /** @param {Pending} entry @param {ChatError} error */
   #fail(entry, error) {
-    const { frame, seq } = entry;
+    const { frame, seq, sent } = entry;
     if (seq && error.undecided) return this.#acked({ type: 'ACK', message_id: frame.message_id, seq });
     this.pending.delete(frame.message_id);
     this.#do({ kind: 'settle', settle: () => entry.reject(error) });
     if (frame.type !== 'CHAT_MESSAGE') return;
-    this.failed.set(frame.message_id, { frame, error });
+    this.failed.set(frame.message_id, { frame, error, sent });
     this.#do({ kind: 'keep', failed: { frame, error } });
     this.#emit('status', frame.message_id, 'failed', error);
   }
@@ -707,12 +710,7 @@ export class ChatManager {
    */
   sendWithAck(frame) {
     const { conversationId: conversation_id } = this;
-    const sent = { message_id: newId(), conversation_id, timestamp: new Date().toISOString(), ...frame };
-    /** @type {Promise<Frame>} */
-    const answer = new Promise((resolve, reject) => this.#session.submit(sent, { resolve, reject }));
-    answer.catch(() => {}); // the status event tells it too: no unhandled rejection
-    this.#run();
-    return answer;
+    return this.#submit({ message_id: newId(), conversation_id, timestamp: new Date().toISOString(), ...frame });
   }
 
   /**
@@ -720,8 +718,9 @@ export class ChatManager {
    * @param {string} messageId
    */
   retry(messageId) {
-    const frame = this.#session.takeFailed(messageId, newId());
-    return frame ? this.sendWithAck(frame) : Promise.reject(new ChatError('not_found', 'No such failed message'));
+    const again = this.#session.takeFailed(messageId, newId());
+    if (!again) return Promise.reject(new ChatError('not_found', 'No such failed message'));
+    return this.#submit(again.frame, again.sent);
   }
 
   /** Gives a failed message up. @param {string} messageId */
@@ -807,6 +806,19 @@ export class ChatManager {
   }
 
   /**
+   * @param {SentFrame} frame
+   * @param {number} [sent]
+   * @returns {Promise<Frame>}
+   */
+  #submit(frame, sent) {
+    /** @type {Promise<Frame>} */
+    const answer = new Promise((resolve, reject) => this.#session.submit(frame, { resolve, reject }, sent));
+    answer.catch(() => {}); // the status event tells it too: no unhandled rejection
+    this.#run();
+    return answer;
+  }
+
+  /**
    * @param {string} conversationId
    * @returns {[ChatSession, FailedMessages]}
    */
@@ -866,6 +878,7 @@ export class ChatManager {
     this.#drop();
     const { getToken } = this.#options;
     if (getToken) void this.#openWithToken(getToken, this.#life.signal);
+    else if (this.#session.needsNewToken) this.#session.end(TOKEN_EXPIRED, 'The token has expired');
     else this.#openSocket();
   }
 

@@ -389,6 +389,13 @@ test('after an expired token it comes back with a new one only', async () => {
   assert.equal(server.protocols[1], 'chat.v1,bearer.new');
 });
 
+test('after an expired token it does not come back without one', async () => {
+  const chat = await connected();
+  for (const socket of server.sockets) socket.close(4003, 'Token expired');
+  await until(() => chat.state === 'closed');
+  assert.equal(server.connections.length, 1);
+});
+
 test('a token that cannot be had is tried for again', async () => {
   let asked = 0;
   await connected({ getToken: () => asked++ ? 'T' : Promise.reject(new Error('offline')) });

@@ -122,7 +122,7 @@ test('a NACK fails the message with the code, and a retry takes a new id', () =>
   bench.session.received({ type: 'NACK', message_id: 'a', data: 'Too fast', error: { code: 'rate_limited', retryable: true, retry_after: 3 } });
   const [, [id, status, error]] = bench.told('status');
   assert.deepEqual([id, status, error.code, error.retryable, error.retryAfter, error.message], ['a', 'failed', 'rate_limited', true, 3, 'Too fast']);
-  assert.equal(bench.session.takeFailed('a', 'b')?.message_id, 'b');
+  assert.equal(bench.session.takeFailed('a', 'b')?.frame.message_id, 'b');
   assert.equal(bench.session.failed.size, 0);
 });
 
@@ -133,7 +133,7 @@ test('after outcome_unknown, a time-out or a lost connection a retry keeps the i
   bench.session.pending.get('late').resent = true;
   bench.after().session.lost(1006, '');
   assert.deepEqual([...bench.session.failed.values()].map(({ error }) => error.code), ['outcome_unknown', 'timeout', 'connection_lost']);
-  for (const id of ['unknown', 'late', 'lost']) assert.equal(bench.session.takeFailed(id, 'new')?.message_id, id);
+  for (const id of ['unknown', 'late', 'lost']) assert.equal(bench.session.takeFailed(id, 'new')?.frame.message_id, id);
 });
 
 test('a message without an answer is sent twice with one id, then it has failed', () => {
@@ -152,7 +152,17 @@ test('a message without an answer is sent twice with one id, then it has failed'
 test('a NACK to a resend leaves the first one open: a retry keeps the id', () => {
   const bench = new Bench().open().submit('a').after(10_000);
   bench.session.received({ type: 'NACK', message_id: 'a', data: '', error: { code: 'rate_limited', retryable: true } });
-  assert.equal(bench.session.takeFailed('a', 'b')?.message_id, 'a');
+  assert.equal(bench.session.takeFailed('a', 'b')?.frame.message_id, 'a');
+});
+
+test('a NACK to a retry leaves what was sent before open: the next retry keeps the id', () => {
+  const bench = new Bench().open().submit('a').after(10_000).after(10_000);
+  const { frame, sent } = bench.session.takeFailed('a', 'b');
+  assert.equal(sent, 2);
+  bench.session.submit(frame, { resolve() {}, reject() {} }, sent);
+  const nack = { type: 'NACK', message_id: 'a', data: '', error: { code: 'rate_limited', retryable: true } };
+  bench.after().session.received(nack);
+  assert.equal(bench.session.takeFailed('a', 'b')?.frame.message_id, 'a');
 });
 
 test('a message that was seen as saved is delivered, also when its ACK is lost', () => {
