@@ -71,6 +71,12 @@ def _seen(server: RunningServer) -> dict[str, Any]:
 def _check_lists(server: RunningServer, phone: Device) -> None:
     connection = _seen(server)
     assert connection["connection_id"] == phone.welcome["data"]["connection_id"]
+    welcome = phone.welcome["data"]
+    named = ("user_id", "client_id", "session_id")
+    assert [connection[name] for name in named] == [welcome[name] for name in named]
+    assert (connection["conversation_id"], connection["ip"]) == (CONVERSATION, "127.0.0.1")
+    assert connection["connected_at"] < connection["last_heartbeat"]
+    assert connection["reconnects"] == 0
     # welcome, two counts of devices, 4 messages and the AI's, 8 answers, PONG
     assert connection["sent"] == 1 + 2 + 4 + 1 + 8 + 1
     assert (connection["received"], connection["queued"]) == (9, 0)
