@@ -182,19 +182,32 @@ def test_without_jwt_a_refresh_is_acked(server: RunningServer) -> None:
         assert Device(socket).ask(refresh)["type"] == "ACK"
 
 
-def test_tokens_and_keys_are_never_logged(tmp_path: Path) -> None:
-    secrets = [token(), token("ben")]
-    with running_server(tmp_path, auth__jwt_secret=SECRET, auth__api_keys=KEY, log__level="debug") as server:
-        with knock(server, query=f"&token={secrets[0]}") as socket:
-            device = Device(socket)
-            device.ask({"type": "AUTH_REFRESH", "message_id": "r", "data": {"token": secrets[1]}})
-        with knock(server, query=f"&token={secrets[1]}") as socket:
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_tokens_and_keys_are_never_logged(tmp_path: Path, format: str) -> None:
+    kais, bens, wrong = token(), token("ben"), "a-key-that-is-none"
+    with running_server(
+        tmp_path, auth__jwt_secret=SECRET, auth__api_keys=KEY, log__level="debug", log__format=format
+    ) as server:
+        for way in (
+            {"query": f"&token={kais}"},
+            {"additional_headers": bearer(kais)},
+            {"subprotocols": ["chat.v1", f"bearer.{kais}"]},
+        ):
+            with knock(server, **way) as socket:
+                refresh = {"type": "AUTH_REFRESH", "message_id": "r", "data": {"token": bens}}
+                assert Device(socket).ask(refresh)["error"]["code"] == "not_authorized"
+        with knock(server, query=f"&token={bens}") as socket:
             assert verdict(socket)[0] == 1008
+        for credential in (kais, wrong):
+            call(server, "GET", f"/api/conversations?user_id=kai&token={kais}", bearer(credential))
+        call(server, "POST", f"/api/drain?key={wrong}", {"X-API-Key": wrong}, content=b"\xff")
         told = [call(server, "GET", f"/stats{path}", bearer(KEY)).text for path in ("/events", "/errors")]
         server.terminate()
         said = server.errors + "".join(told)
-    for secret in (*secrets, SECRET, KEY):
+    assert "nacked" in said
+    for secret in (kais, bens, wrong, SECRET, KEY):
         assert secret not in said
+        assert secret[-20:] not in said
 
 
 def test_a_key_that_fits_no_algorithm_stops_the_start_in_one_line(tmp_path: Path) -> None:

@@ -93,6 +93,26 @@ def test_a_forwarded_address_is_believed_from_a_trusted_proxy_only(tmp_path: Pat
         assert {row["ip"] for row in rows} == {"203.0.113.7", "127.0.0.1"}
 
 
+def test_behind_a_trusted_proxy_a_whole_ipv6_network_of_64_bits_is_one_address(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, server__trusted_proxies="127.0.0.1", connections__max_per_ip=1) as server,
+        ExitStack() as stack,
+    ):
+        found: list[int] = []
+        for address in (
+            "2001:db8:1:2::9",
+            "2001:db8:1:2:3::4",
+            "2001:db8:1:3::9",
+            "::ffff:9.9.9.9",
+            "9.9.9.9",
+        ):
+            forwarded = {"X-Forwarded-For": f"6.6.6.6, {address}"}
+            user = f"user{len(found)}"
+            device = knock(server, user, f"{user}s", additional_headers=forwarded)
+            found.append(verdict(stack.enter_context(device))[0])
+        assert found == [0, 1008, 0, 0, 1008]
+
+
 def test_pages_of_foreign_origins_are_refused(server: RunningServer) -> None:
     with knock(server, origin="https://evil.example") as socket:
         code, reason = verdict(socket)

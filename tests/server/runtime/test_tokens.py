@@ -1,10 +1,13 @@
 import base64
+import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -81,13 +84,37 @@ def test_an_audience_that_is_asked_for_must_be_there() -> None:
     assert refusal(tokens, minted()) == "the token is not valid"
 
 
-def test_a_public_key_is_no_shared_secret() -> None:
-    private = Ed25519PrivateKey.generate()
+def signed_by_hand(secret: str) -> str:
+    """HS256, which no library lets sign with a public key."""
+    signed = unsigned(alg="HS256").removesuffix(".")
+    signature = hmac.digest(secret.encode(), signed.encode(), "sha256")
+    return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def test_what_is_signed_by_hand_is_as_good_as_by_the_library() -> None:
+    assert isinstance(Tokens(SECRET, ["HS256"]).verify(signed_by_hand(SECRET)), Claims)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "generate"),
+    [
+        ("EdDSA", Ed25519PrivateKey.generate),
+        ("ES256", lambda: ec.generate_private_key(ec.SECP256R1())),
+        ("RS256", lambda: rsa.generate_private_key(65537, 2048)),
+        ("PS256", lambda: rsa.generate_private_key(65537, 2048)),
+    ],
+)
+def test_a_public_key_verifies_and_is_no_shared_secret(algorithm: str, generate: Callable[[], Any]) -> None:
+    private = generate()
     pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    tokens = Tokens(pem, ["EdDSA"])
-    assert isinstance(tokens.verify(minted(private, "EdDSA")), Claims)
-    assert refusal(tokens, minted("x" * 40)) == "the token is not valid"
+    tokens = Tokens(pem, [algorithm])
+    assert isinstance(tokens.verify(minted(private, algorithm)), Claims)
+    for forged in (minted(generate(), algorithm), signed_by_hand(pem), signed_by_hand(""), minted("x" * 40)):
+        assert refusal(tokens, forged) == "the token is not valid"
     with pytest.raises(UnusableKey):
         Tokens(pem, ["HS256"])
+
+
+def test_what_is_no_key_is_refused_at_the_start() -> None:
     with pytest.raises(UnusableKey):
         Tokens("no key", ["RS256"])
