@@ -89,6 +89,8 @@ class Api:
     def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         try:
             return self._client.request(method, path, **request)
+        except UnicodeEncodeError:  # what the shell gave had bytes that are no UTF-8
+            raise CommandError("what is to be sent is not UTF-8", exit_code=MISUSED) from None
         except httpx2.TimeoutException:
             raise UnreachableError(self.url, "it does not answer in time") from None
         except httpx2.TransportError as error:

@@ -33,8 +33,8 @@ def command(
 ) -> None:
     """Print connects and disconnects as JSON lines.
 
-    With --json or without; reconnects and replacements too, the oldest first. With --follow a server that goes
-    away is waited for; Ctrl-C ends it.
+    Reconnects and replacements too, the oldest first; --json makes no difference. With
+    --follow a server that goes away is waited for; Ctrl-C ends it.
     """
     with Api(url, api_key) as api:
         seen = _newest_first(api, limit)

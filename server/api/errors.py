@@ -189,7 +189,7 @@ def _reason(request: Request, fault: HTTPException, headers: Mapping[str, str]) 
     if fault.status_code == 404:
         return "there is no such route; GET /openapi.json lists them"
     if fault.status_code == 405:
-        return f"{request.method} is not understood here, {headers.get('Allow')} is"
+        return f"{request.method} is not understood here: use {headers.get('Allow')}"
     return str(fault.detail)
 
 

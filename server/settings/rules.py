@@ -65,12 +65,12 @@ RULES = (
     Rule(
         ("server.workers", "store.url"),
         lambda s: s.server.workers == 1 or s.store.url.startswith("postgresql://"),
-        "above 1 needs a store that several processes may write (postgresql://...), not {1}",
+        "above 1 needs a store that several processes may write (postgresql://..., not built yet), not {1}",
     ),
     Rule(
         ("server.workers", "backplane.url"),
         lambda s: s.server.workers == 1 or bool(s.backplane.url),
-        "above 1 needs a backplane (redis://...), not {1}",
+        "above 1 needs a backplane (redis://..., not built yet), not {1}",
     ),
     Rule(
         ("auth.jwt_public_key_file", "auth.jwt_secret"),

@@ -149,6 +149,11 @@ def test_misuse_exits_2_without_asking_the_server(
     assert rest.requests == []
 
 
+def test_what_is_not_utf_8_is_misuse(chatctl: Run, rest: RestServer) -> None:
+    assert chatctl("announce", "a\udcffb") == (2, "", "chatctl: what is to be sent is not UTF-8\n")
+    assert rest.requests == []
+
+
 def test_conversations_are_a_table_with_unread_counts(chatctl: Run, rest: RestServer) -> None:
     rest.answers["GET /api/conversations"] = (200, {"items": [CONVERSATION], "has_more": False})
     out = chatctl("conversations", "user123").out

@@ -24,7 +24,7 @@ def test_an_unknown_route_and_a_wrong_method_say_what_there_is(api: RunningServe
         "there is no such route; GET /openapi.json lists them",
     )
     wrong = httpx2.put(f"{api.url}/api/typing", json={})
-    assert refused(wrong)[::2] == (405, "PUT is not understood here, POST is")
+    assert refused(wrong)[::2] == (405, "PUT is not understood here: use POST")
     assert wrong.headers["Allow"] == "POST"
 
 
