@@ -24,6 +24,7 @@ class Scenario:
         counts_reconnects: Whether the server's counter must agree: nobody else may use the server meanwhile.
         provokes: NACK and close codes that it means to provoke; any other refusal by a limit makes a run
             invalid.
+        needs: The NACK code without which it has put nothing to the test.
         tolerates: Where not None, the only close codes of connections that the test itself did not end.
         slos: Objectives where none are given.
         lag_bound: How late the generator's own loop may run (p99, ms) before a run says nothing.
@@ -40,6 +41,7 @@ class Scenario:
     invariants: tuple[str, ...] = ()
     counts_reconnects: bool = False
     provokes: frozenset[str] = frozenset()
+    needs: str | None = None
     tolerates: frozenset[str] | None = None
     slos: tuple[str, ...] = ()
     lag_bound: float = 100.0
@@ -80,6 +82,7 @@ _ALL: Final = (
         duration=10.0,
         invariants=(WITHIN_LIMIT, UP_TO_LIMIT, TELLS_WHEN, MEANS_IT),
         provokes=frozenset({ErrorCode.RATE_LIMITED.value}),
+        needs=ErrorCode.RATE_LIMITED.value,
         server={
             "CHAT_RATE_LIMIT__ENABLED": "true",
             "CHAT_RATE_LIMIT__MESSAGES": "20",

@@ -208,6 +208,9 @@ def _invalidities(evidence: Evidence, result: Result) -> Iterator[str]:
     yield from evidence.tally.unfit
     for reason, count in evidence.tally.unread.items():
         yield f"the history of {count} conversations could not be read: {reason}"
+    needed = evidence.scenario.needs
+    if needed and not evidence.tally.nacked[needed] and not result.failed_because:
+        yield f"no message was refused as {needed}: raise --rate"
     yield from _provoked_limits(evidence)
     yield from _overload(result, evidence.scenario.lag_bound)
 

@@ -165,6 +165,14 @@ def test_a_refusal_that_the_scenario_provokes_is_valid() -> None:
     assert judge(evidence).valid
 
 
+def test_a_limit_that_nothing_ran_into_was_not_put_to_the_test() -> None:
+    result = judge(replace(healthy(), scenario=SCENARIOS["ratelimit"]))
+    assert (result.exit_code, result.invalid_because) == (
+        3,
+        ["no message was refused as rate_limited: raise --rate"],
+    )
+
+
 def test_the_generators_own_lag_is_told_where_it_matters() -> None:
     evidence = replace(healthy(), slos=[slo.parse("ack_p99<15ms")])
     for _ in range(100):
