@@ -14,6 +14,7 @@ from typing import Final
 
 import uvloop
 from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from server.ai.demo import DemoResponder
 from server.api.access import Access, Keys
@@ -261,6 +262,8 @@ def _new_app(settings: Settings) -> FastAPI:
     keys = Keys([key.get_secret_value() for key in settings.auth.api_keys])
     origins = settings.server.allowed_origins
     app.add_middleware(Access, keys=keys, tokens=make_tokens(settings), allowed_origins=origins)
+    if origins:  # their pages read the history; a browser asks first, and without a key
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_headers=["Authorization"])
     if settings.server.web_client:
         app.include_router(page_router())
     return app

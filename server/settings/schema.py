@@ -107,7 +107,7 @@ class Server(Section):
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     """Addresses or networks whose X-Forwarded-For is believed."""
     allowed_origins: tuple[Annotated[str, AfterValidator(_web_origin)], ...] = ()
-    """Web origins whose pages may connect; [] is the server's own host only."""
+    """Web origins whose pages may connect, and read the REST API; [] is the server's own host only."""
     web_client: bool = True
     """Serve the chat page at /app."""
 
