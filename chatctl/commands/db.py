@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatctl.failure import CommandError
+from chatctl.failure import FAILED, MISUSED, CommandError
 from chatctl.options import Config, Json, command_app, examples
 from chatctl.output import print_done
 from chatctl.settings import settings_of
@@ -52,7 +52,10 @@ def upgrade(config: Config = None, store: Store = None, as_json: Json = False) -
     try:
         asyncio.run(_open_and_close(settings))
     except (DatabaseInUse, SchemaTooNew, StoreUnavailable) as fault:
-        raise CommandError(f"store.url = {shown('store.url', settings.store.url)}: {fault}") from None
+        exit_code = MISUSED if isinstance(fault, DatabaseInUse) else FAILED
+        raise CommandError(
+            f"store.url = {shown('store.url', settings.store.url)}: {fault}", exit_code=exit_code
+        ) from None
     print_done({"version": NEWEST}, f"schema version {NEWEST}, up to date", as_json)
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.routing import NoMatchFound
 
 from server.api.errors import error_responses
 from server.core.clock import rfc3339
@@ -224,17 +225,24 @@ def _room_row(room: Room) -> dict[str, Any]:
     }
 
 
+def _page_link(request: Request) -> dict[str, str]:
+    """Where the chat page is, unless it is switched off."""
+    with contextlib.suppress(NoMatchFound):
+        return {"app": request.app.url_path_for("page")}
+    return {}
+
+
 def status_router(status: Status) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.head("/", include_in_schema=False)
     @router.get("/")
-    async def about() -> dict[str, Any]:
+    async def about(request: Request) -> dict[str, Any]:
         """Name, version, status and where to go from here."""
         health = await status.health()
         links = {
             "websocket": "/ws/{user_id}?conversation_id={conversation_id}",
-            "app": "/app",
+            **_page_link(request),
             "docs": "/docs",
             "openapi": "/openapi.json",
             "health": "/health",

@@ -54,7 +54,7 @@ def test_a_file_in_use_is_read_but_not_upgraded(
     options = ["--store", f"sqlite:///{server.folder}/chat.db"]
     assert chatctl("db", "status", *options).code == 0
     code, _, err = chatctl("db", "upgrade", *options)
-    assert code == 1
+    assert code == 2
     assert f"process {server.process.pid}" in err
 
 

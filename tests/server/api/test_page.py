@@ -88,6 +88,7 @@ def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
     with running_server(tmp_path, store__url="memory://", server__web_client="false") as server:
         assert server.get("/app").status_code == 404
         assert server.get("/app/chat-client.js").status_code == 404
+        assert "app" not in server.get("/").json()["links"]
 
 
 def test_the_client_is_under_ten_kilobytes_compressed(server: RunningServer) -> None:
