@@ -172,6 +172,21 @@ async def test_a_message_at_every_await_of_the_hand_over_comes_once_and_in_order
 
 
 @asynchronous
+async def test_a_message_at_every_turn_of_the_loop_comes_once_and_in_order() -> None:
+    """Also between two steps that do not wait for anything outside."""
+    stage, talker = await _with_history(MISSED)
+    socket = FakeSocket()
+    joining = asyncio.ensure_future(stage.ask_to_join(socket, "back", last_seq=0))
+    for number in range(30):
+        talker.say(f"live{number}")
+        await turns(1)
+    connection = await joining
+    assert not isinstance(connection, tuple)
+    await stage.settle()
+    assert StageDevice(connection, socket).seen == talker.seen == list(range(1, MISSED + 31))
+
+
+@asynchronous
 async def test_what_is_committed_but_not_yet_broadcast_at_any_await_comes_once() -> None:
     """The page that is read next has it already, and its broadcast is still to come."""
     stops = await _stops()

@@ -1,6 +1,7 @@
 """Protocol, section 6: PING, PONG and 4001."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from server.protocol import CloseCode
 from server.runtime import steps as steps_module
+from server.runtime import receiver as receiver_module
 from server.runtime import sweeper as module
 from server.runtime.sweeper import Sweeper
 from server.store.memory import MemoryStore
@@ -45,6 +47,8 @@ class Beating:
         self.clock = clock
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic, time=clock.monotonic))
         monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=clock.sleep))
+        now = SimpleNamespace(monotonic=clock.monotonic, time_ns=time.time_ns)
+        monkeypatch.setattr(receiver_module, "time", now)
         self.stage = Stage(MemoryStore())
         self.sweeper = Sweeper(self.stage.manager, (), INTERVAL, TIMEOUT)
 
@@ -107,6 +111,23 @@ async def test_no_sign_of_life_for_the_timeout_closes_with_4001_and_harms_no_oth
     await it.beat_until(1000 + TIMEOUT + 2, answer)
     assert _code(dead) == CloseCode.HEARTBEAT_TIMEOUT
     assert _code(living) is None
+
+
+@pytest.mark.parametrize(
+    "frame", [{"type": "PONG"}, {"type": "PING"}, {"type": "CHAT_MESSAGE", "message_id": "m1"}, "nonsense"]
+)
+@asynchronous
+async def test_any_frame_is_a_sign_of_life_for_the_timeout_after_it(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, frame: Any
+) -> None:
+    it = Beating(clock, monkeypatch)
+    device = await it.join("phone")
+    await it.beat_until(1000 + TIMEOUT - 3)
+    device.send(frame)
+    await it.beat_until(1000 + 2 * TIMEOUT - 4)
+    assert _code(device) is None
+    await it.beat_until(1000 + 2 * TIMEOUT)
+    assert _code(device) == CloseCode.HEARTBEAT_TIMEOUT
 
 
 @asynchronous
@@ -177,7 +198,7 @@ async def test_a_ping_from_a_client_is_answered_with_its_own_data_and_id() -> No
     assert "data" not in device.answers[1]
 
 
-def test_a_real_client_that_only_answers_websocket_pings_is_closed_with_4001(
+def test_a_real_client_whose_only_signs_are_websocket_pings_and_pongs_is_closed_with_4001(
     tmp_path: Any, connect_device: Connect
 ) -> None:
     with running_server(tmp_path, heartbeat__interval=0.3, heartbeat__timeout=1.5) as server:
@@ -185,6 +206,8 @@ def test_a_real_client_that_only_answers_websocket_pings_is_closed_with_4001(
         for _ in range(4):
             tablet.receive_until("PING")
             tablet.send({"type": "PONG"})
+            phone.socket.ping()
+            phone.socket.pong()
         code, reason = phone.wait_for_close()
         assert (code, bool(reason)) == (CloseCode.HEARTBEAT_TIMEOUT, True)
         assert tablet.ask({"type": "PING"})["type"] == "PONG"

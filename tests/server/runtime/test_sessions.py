@@ -172,6 +172,10 @@ async def test_a_session_id_of_another_device_is_ignored() -> None:
     assert tablet.welcome["resumed"] is False
     assert tablet.welcome["session_id"] != phone.welcome["session_id"]
     assert phone.socket.closed is None
+    tablet.connection.on_closed(1006)
+    again = await stage.join("tablet", session_id=phone.welcome["session_id"])
+    known = {device.welcome["session_id"] for device in (phone, tablet)}
+    assert (again.welcome["resumed"], again.welcome["session_id"] in known) == (False, False)
 
 
 @asynchronous

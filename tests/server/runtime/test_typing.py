@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from server.store.memory import MemoryStore
+from tests.support.asynchronous import asynchronous
 from tests.support.device import Connect, Device
 from tests.support.server import RunningServer, running_server
+from tests.support.stage import Stage, turns
 
 TIMEOUT = 0.3
 
@@ -64,12 +67,15 @@ def test_the_typists_message_ends_it_once(quick: RunningServer, connect_device: 
     assert types_until_pong(tablet) == []
 
 
-def test_the_typists_leaving_ends_it(quick: RunningServer, connect_device: Connect) -> None:
-    phone, tablet = pair(quick, connect_device, "cleo")
+@asynchronous
+async def test_the_typists_leaving_ends_it_at_once() -> None:
+    stage = Stage(MemoryStore())
+    phone, tablet = await stage.join("phone"), await stage.join("tablet")
     phone.send(typing(True))
-    assert next_typing(tablet) == ("cleo", True)
-    phone.socket.close()
-    assert next_typing(tablet) == ("cleo", False)
+    phone.connection.on_closed(1006)
+    await turns(3)
+    seen = [f["data"]["is_typing"] for f in tablet.socket.frames if f["type"] == "TYPING_INDICATOR"]
+    assert seen == [True, False]
 
 
 def test_only_an_indicator_with_a_message_id_is_answered(
