@@ -134,9 +134,10 @@ class Stage:
             MAX_INVALID_FRAMES,
             signal_limiter,
         )
+        self.conversations = Conversations(store, self.manager, store_timeout)
         self.gateway = Gateway(
             self.manager,
-            Conversations(store, self.manager, store_timeout),
+            self.conversations,
             replayer,
             self.receiver,
             AIStatuses(self.manager, ids, self.background),

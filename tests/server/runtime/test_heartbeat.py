@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from server.protocol import CloseCode
-from server.runtime import steps as steps_module
 from server.runtime import receiver as receiver_module
+from server.runtime import steps as steps_module
 from server.runtime import sweeper as module
 from server.runtime.sweeper import Sweeper
 from server.store.memory import MemoryStore
