@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from server.settings import SECTIONS, Settings
+from server.settings import SECTIONS, Settings, note
 
 WIDTH = 110
 HEADER = """\
@@ -25,7 +25,8 @@ def _table(settings: Settings, section: str) -> str:
     lines = ["", _comment(model.__doc__ or ""), f"[{section}]"]
     for name, field in model.model_fields.items():
         value = getattr(getattr(settings, section), name)
-        lines += [_comment(field.description or ""), f"{name} = {_toml(value)}"]
+        manual = f"{field.description or ''} {note(f'{section}.{name}')}"
+        lines += [_comment(manual), f"{name} = {_toml(value)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from chatctl.cli import app
-from server.settings import SECTIONS, shown
+from server.settings import SECTIONS, note, shown
 from server.settings.sources import OPTIONS
 
 DOCS = Path(__file__).parent
@@ -86,7 +86,8 @@ def _settings_section(section: str) -> str:
     for name, field in model.model_fields.items():
         key = f"{section}.{name}"
         option = f" Option `{OPTIONS[key]}`." if key in OPTIONS else ""
-        lines.append(f"| `{name}` | `{shown(key, field.default)}` | {field.description}{option} |")
+        manual = f"{field.description}{option} {note(key)}".rstrip()
+        lines.append(f"| `{name}` | `{shown(key, field.default)}` | {manual} |")
     return "\n".join(lines) + "\n"
 
 

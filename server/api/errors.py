@@ -29,7 +29,7 @@ _STATUS: Final = {
     ErrorCode.TOO_LARGE: 413,
 }
 _BY_STATUS: Final = {401: ErrorCode.UNAUTHORIZED, 403: ErrorCode.FORBIDDEN, 404: ErrorCode.NOT_FOUND}
-_RETRY_AFTER: Final = 1  # seconds, where nothing better is known
+RETRY_AFTER: Final = 1  # seconds, where nothing better is known
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
@@ -169,7 +169,7 @@ def _headers(status: int, why: Refused) -> dict[str, str]:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
-        headers["Retry-After"] = str(max(_RETRY_AFTER, round(why.retry_after or 0)))
+        headers["Retry-After"] = str(max(RETRY_AFTER, round(why.retry_after or 0)))
     return headers
 
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.routing import NoMatchFound
 
-from server.api.errors import error_responses
+from server.api.errors import RETRY_AFTER, error_responses
 from server.core.clock import rfc3339
 from server.ports import MessageStore
 from server.runtime.connection import Connection
@@ -255,7 +255,9 @@ def status_router(status: Status) -> APIRouter:
     async def health(response: Response) -> Health:
         """200 while messages can be saved; 503 when they cannot, or when the node drains."""
         answer = await status.health()
-        response.status_code = 200 if answer.status == "ok" else 503
+        if answer.status != "ok":
+            response.status_code = 503
+            response.headers["Retry-After"] = str(RETRY_AFTER)
         return answer
 
     @router.head("/health/live", include_in_schema=False)

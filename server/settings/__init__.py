@@ -5,7 +5,7 @@ Only `server.main` and `chatctl` read settings; all others are handed values.
 
 from server.settings.load import SettingsError, load_settings
 from server.settings.masking import masked, shown
-from server.settings.notbuilt import NOT_BUILT_YET, warnings
+from server.settings.notbuilt import NOT_BUILT_YET, note, warnings
 from server.settings.schema import SECTIONS, Persona, Settings, keys
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "keys",
     "load_settings",
     "masked",
+    "note",
     "shown",
     "warnings",
 ]

@@ -34,13 +34,25 @@ def warnings(settings: Settings) -> Iterator[str]:
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
             key = f"{section}.{name}"
-            if _is_waiting(section, key, settings) and settings.value_of(key) != field.default:
+            if _is_waiting(key, settings) and settings.value_of(key) != field.default:
                 value = shown(key, settings.value_of(key))
                 consequence = _CONSEQUENCES.get(key, "has no effect")
                 yield f"{key} = {value} ({settings.origin_of(key)}): not built yet, {consequence}"
 
 
-def _is_waiting(section: str, key: str, settings: Settings) -> bool:
+def note(key: str) -> str:
+    """What a manual says of the key beside what it is for; "" where all of it is built."""
+    if _is_unbuilt(key):
+        return "Not built yet."
+    values = NOT_BUILT_VALUES.get(key, ())
+    return f"Not built yet: {', '.join(values)}." if values else ""
+
+
+def _is_waiting(key: str, settings: Settings) -> bool:
     if key in NOT_BUILT_VALUES:
         return str(settings.value_of(key)).startswith(NOT_BUILT_VALUES[key])
-    return key in NOT_BUILT_YET or f"{section}.*" in NOT_BUILT_YET
+    return _is_unbuilt(key)
+
+
+def _is_unbuilt(key: str) -> bool:
+    return key in NOT_BUILT_YET or f"{key.partition('.')[0]}.*" in NOT_BUILT_YET

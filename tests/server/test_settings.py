@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from server.settings import NOT_BUILT_YET, SECTIONS, Settings, SettingsError, keys, load_settings, warnings
+from server.settings import (
+    NOT_BUILT_YET,
+    SECTIONS,
+    Settings,
+    SettingsError,
+    keys,
+    load_settings,
+    note,
+    warnings,
+)
 
 Values = Mapping[str, Any]
 NOTHING: Values = MappingProxyType({})
@@ -291,6 +300,12 @@ def test_what_is_not_built_yet_is_warned_of_with_what_comes_of_it(tmp_path: Path
         'ai.base_url = "http://host/v1": not built yet, has no effect',
         'ai.model = "m": not built yet, has no effect',
     ]
+
+
+def test_a_manual_says_what_waits_for_its_feature() -> None:
+    assert note("server.port") == ""
+    assert note("backplane.url") == note("ai.model") == "Not built yet."
+    assert note("ai.responder") == "Not built yet: webhook, openai."
 
 
 def test_settings_do_not_show_secrets_when_printed(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_with_a_locked_database_writes_are_503_health_says_so_and_nothing_is_hal
         assert phone.wait_for_close()[0] == 1013  # it is to come back and see what there is
         health = server.get("/health")
         assert (health.status_code, health.json()["checks"]["store"]) == (503, "unavailable")
+        assert int(health.headers["Retry-After"]) >= 1
         assert server.get("/stats").json()["server"]["status"] == "unavailable"
         assert server.get(f"/api/conversations/{CONVERSATION}/messages").json()["items"] == []
         other.close()
