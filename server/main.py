@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from server.ai.demo import DemoResponder
-from server.api.access import Access, Keys
+from server.api.access import Access, Keys, describe_access
 from server.api.ai_messages import AIMessages, ai_messages_router
 from server.api.ai_room import AIRooms
 from server.api.ai_signals import AISignals, ai_signals_router
@@ -262,6 +262,8 @@ def _new_app(settings: Settings) -> FastAPI:
     keys = Keys([key.get_secret_value() for key in settings.auth.api_keys])
     origins = settings.server.allowed_origins
     app.add_middleware(Access, keys=keys, tokens=make_tokens(settings), allowed_origins=origins)
+    if keys:
+        describe_access(app)
     if origins:  # their pages read the history; a browser asks first, and without a key
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_headers=["Authorization"])
     if settings.server.web_client:

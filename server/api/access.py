@@ -7,9 +7,10 @@ nothing.
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -113,6 +114,24 @@ class Access:
         except (StoreUnavailable, TimeoutError):
             return error_answer(503, STORE_UNAVAILABLE)
         return None if found is not None and found.user_id == user_id else error_answer(404, _NOT_FOUND)
+
+
+def describe_access(app: FastAPI) -> None:
+    """Has the OpenAPI document tell that the routes want a key: of a server that asks for one."""
+    describe = app.openapi
+
+    def with_keys() -> dict[str, Any]:
+        document = describe()
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a user's token to read"},
+        }
+        document["security"] = [{"key": []}, {"bearer": []}]
+        for path in _OPEN_PATHS & document["paths"].keys():
+            document["paths"][path]["get"]["security"] = []
+        return document
+
+    app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI's own way to extend the document
 
 
 def _is_open(path: str) -> bool:

@@ -27,13 +27,16 @@ class _BodyTooLarge(Exception):
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body over 1 MiB, declared or not, before it is all in memory."""
+    """ASGI middleware: 413 for a body over 1 MiB, declared or not, before it is all in memory.
+
+    That of a GET is never read.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == STREAM_PATH:
+        if scope["type"] != "http" or scope["method"] == "GET" or scope["path"] == STREAM_PATH:
             await self._app(scope, receive, send)
         elif _declared_length(scope) > MAX_BODY_BYTES:
             await _refuse(receive, send)

@@ -28,8 +28,7 @@ _POSITION: Final = {
     "schema": {
         "type": "object",
         "properties": {"after_seq": _A_SEQ, "before_seq": _A_SEQ},
-        "additionalProperties": False,
-        "maxProperties": 1,
+        "not": {"required": ["after_seq", "before_seq"]},
     },
 }
 FRAME_EXAMPLE: Final = {

@@ -83,6 +83,14 @@ def test_every_key_opens_everything(guarded: RunningServer, headers: dict[str, s
     assert call(guarded, "GET", "/openapi.json", headers).status_code == 200
 
 
+def test_the_openapi_document_tells_which_routes_want_a_key(guarded: RunningServer) -> None:
+    document = call(guarded, "GET", "/openapi.json", bearer(KEY)).json()
+    assert document["security"] == [{"key": []}, {"bearer": []}]
+    assert document["components"]["securitySchemes"]["key"]["name"] == "X-API-Key"
+    is_open = {path for path, item in document["paths"].items() if item.get("get", {}).get("security") == []}
+    assert is_open == {"/", "/health", "/health/live"}
+
+
 def test_a_users_token_reads_the_users_own_conversations_and_history(guarded: RunningServer) -> None:
     with joined(guarded, "kai", "kais") as device:
         device.ask({"type": "CHAT_MESSAGE", "message_id": "m", "data": "private"})

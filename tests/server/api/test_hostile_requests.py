@@ -151,6 +151,11 @@ def test_a_client_that_sends_far_too_much_still_reads_why_it_is_refused(
     assert json.loads(body)["error"]["code"] == "too_large"
 
 
+def test_the_body_of_a_get_counts_for_nothing(api: RunningServer) -> None:
+    answer = httpx2.request("GET", api.url + "/health", content=b"x" * (2 << 20))
+    assert answer.status_code == 200
+
+
 def test_a_client_that_never_stops_sending_is_cut(api: RunningServer) -> None:
     with closing(socket.create_connection(("127.0.0.1", api.port), timeout=10)) as peer:
         peer.sendall(next(large_body(False)))
