@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from server.settings import (
     NOT_BUILT_YET,
@@ -38,6 +39,63 @@ def faults(
     with pytest.raises(SettingsError) as raised:
         load(tmp_path, toml, overrides, env)
     return tuple(line.replace(f"{tmp_path}/", "") for line in raised.value.faults)
+
+
+CONTRACT = {
+    "server": {
+        "host": "127.0.0.1",
+        "port": 8000,
+        "workers": 1,
+        "shutdown_grace": 10.0,
+        "trusted_proxies": (),
+        "allowed_origins": (),
+        "web_client": True,
+    },
+    "heartbeat": {"interval": 30.0, "timeout": 60.0},
+    "limits": {
+        "max_text_length": 4000,
+        "max_ai_text_length": 32000,
+        "max_frame_bytes": 65536,
+        "max_invalid_frames": 10,
+    },
+    "rate_limit": {"messages": 30, "window": 10.0, "enabled": True, "signals": 100},
+    "connections": {"max_total": 10000, "max_per_ip": 100, "max_per_user": 20, "send_queue": 256},
+    "session": {"ttl": 300.0},
+    "recovery": {"max_messages": 500},
+    "conversations": {"auto_create": True},
+    "typing": {"timeout": 4.0, "ai_timeout": 30.0},
+    "store": {"url": "sqlite:///chat.db", "durability": "full", "timeout": 5.0},
+    "backplane": {"url": ""},
+    "auth": {
+        "jwt_secret": SecretStr(""),
+        "jwt_public_key_file": "",
+        "jwt_algorithms": ("HS256",),
+        "jwt_audience": "",
+        "api_keys": (),
+    },
+    "ai": {
+        "responder": "none",
+        "typing_delay": (1.0, 3.0),
+        "history": 20,
+        "turn_wait": 0.8,
+        "turn_max_wait": 8.0,
+        "interrupt": "queue",
+        "webhook_url": "",
+        "webhook_secret": SecretStr(""),
+        "webhook_events": (),
+        "base_url": "",
+        "model": "",
+        "api_key": SecretStr(""),
+        "personas": (),
+        "simulate_status": False,
+    },
+    "stats": {"history": 1000, "errors": 500},
+    "log": {"level": "info", "format": "auto"},
+}
+
+
+def test_every_key_of_the_contract_is_there_with_its_default_and_no_other() -> None:
+    assert Settings().model_dump() == CONTRACT
 
 
 def test_the_defaults_satisfy_every_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

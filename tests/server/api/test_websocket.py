@@ -142,6 +142,7 @@ def test_the_welcome_tells_the_limits_that_are_set(tmp_path: Path, connect_devic
         device = connect_device(server, "phone")
         told = device.welcome["data"]
         assert (told["heartbeat_interval"], told["heartbeat_timeout"]) == (7.0, 9.0)
+        assert told["ack_timeout"] == 10.0
         assert (told["max_text_length"], told["rate_limit"]) == (5, {"messages": 3, "window": 60.0})
         answers = [
             device.ask({"type": "CHAT_MESSAGE", "message_id": f"m{n}", "data": "x" * n}) for n in (5, 6)
