@@ -18,7 +18,7 @@ from server.runtime.steps import STEP, steps
 
 log = structlog.get_logger()
 
-_STEP_SECONDS: Final = 0.005
+_STEP_SECONDS: Final = 0.005  # between steps: the answers to the closes want their turns too
 _EMPTYING_STEP: Final = 0.1  # seconds
 _QUIET_SECONDS: Final = 0.1  # without a frame: what lay in socket buffers has been read
 _SAVING_SECONDS: Final = 1.0  # in which what is still read is saved; what is read later is refused
@@ -58,14 +58,14 @@ class Shutdown:
         self._gateway.is_draining = True
 
     async def empty(self, per_second: int) -> None:
-        """Tells every connection and closes it, so many a second; a later call sets another pace."""
+        """Tells every connection and closes it, so many a second at most; a later call sets another pace."""
         self._emptying = pace = self._emptying + 1
         size = min(STEP, max(1, round(per_second * _EMPTYING_STEP)))
         while (connections := list(islice(self._manager.connections(), size))) and pace == self._emptying:
             is_gentle = per_second <= _RETURNS_PER_SECOND
             self._tell(connections, 0 if is_gentle else self._manager.current / _RETURNS_PER_SECOND)
             self._close(connections)
-            await asyncio.sleep(size / per_second)
+            await asyncio.sleep(max(size / per_second, _STEP_SECONDS))
 
     async def drain(self) -> None:
         """Everything that had arrived is answered and every connection is closing when it returns.

@@ -5,12 +5,18 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-STEP: Final = 100
+STEP: Final = 50
 """Connections, rooms or timers in one step: some milliseconds at most, whatever is done to each."""
 
 
 def steps(items: Iterable[T]) -> Iterator[list[T]]:
-    """Of those that there are now: between the steps they may come and go."""
+    """Of those that there are now: between the steps they may come and go.
+
+    Nothing is held on to: thousands of closed connections freed at once take some 25 ms.
+    """
     rest = list(items)
-    for start in range(0, len(rest), STEP):
-        yield rest[start : start + STEP]
+    rest.reverse()
+    while rest:
+        step = rest[: -STEP - 1 : -1]
+        del rest[-STEP:]
+        yield step
