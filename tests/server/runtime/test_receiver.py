@@ -197,3 +197,52 @@ async def test_what_comes_after_the_tokens_end_is_not_authorized_even_before_the
     assert (await _ask(device, refresh))["type"] == "ACK"
     assert (await _ask(device, {"type": "PING"}))["type"] == "PONG"
     assert device.seen == []
+
+
+@asynchronous
+async def test_nothing_of_one_conversation_reaches_another_of_the_same_user() -> None:
+    stage = Stage(MemoryStore())
+    here, there = await stage.join("phone", conversation="one"), await stage.join("phone", conversation="two")
+    here.say("m1")
+    here.send({"type": "TYPING_INDICATOR", "data": {"is_typing": True}})
+    await stage.settle()
+    here.send({"type": "READ_RECEIPT", "message_id": "r1", "data": {"message_id": "m1"}})
+    here.connection.on_closed(1006)
+    await stage.settle()
+    assert [frame["type"] for frame in there.socket.frames] == ["SYSTEM"]
+    there.send({"type": "READ_RECEIPT", "message_id": "r2", "data": {"message_id": "m1"}})
+    await stage.settle()
+    assert there.answers[-1]["error"]["code"] == "validation_failed"
+
+
+@asynchronous
+async def test_all_devices_get_the_same_frame_now_or_later() -> None:
+    stage = Stage(MemoryStore())
+    phone, tablet = await stage.join("phone"), await stage.join("tablet")
+    phone.say("m1", 'grüße, "Kai"\n\\ 😀')
+    await stage.settle()
+    late = await stage.join("laptop", last_seq=0)
+    await turns(10)
+    frames = [
+        [frame for frame in device.socket.frames if frame["type"] == "CHAT_MESSAGE"]
+        for device in (phone, tablet, late)
+    ]
+    assert frames[0] == frames[1] == frames[2]
+    assert [(frame["message_id"], frame["data"]) for frame in frames[0]] == [("m1", 'grüße, "Kai"\n\\ 😀')]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"type":"PING","x":"\\ud800"}',
+        b'{"type":"PING","x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"type":"PING","x":' + b"9" * 5000 + b"}",
+    ],
+)
+@asynchronous
+async def test_what_a_strict_json_parser_refuses_is_invalid_json_wherever_it_stands(payload: bytes) -> None:
+    device = await _device()
+    device.connection.on_text(payload)
+    await turns(3)
+    answer = device.answers[-1]
+    assert (answer["type"], answer["error"]["code"]) == ("ERROR", "invalid_json")
