@@ -1,10 +1,14 @@
 """The JavaScript client's own tests, its types and its declarations, by Node."""
 
+import json
 import shutil
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.support.server import running_server
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "server/web/chat-client.js"
@@ -22,6 +26,24 @@ def run(*command: str) -> str:
 
 def test_client_and_page_do_what_their_own_tests_say() -> None:
     run("node", "--test", "tests/server/web/")
+
+
+def test_two_devices_in_node_see_every_message_once_and_in_order_though_the_server_is_killed(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server(tmp_path))
+        script = ["node", "tests/server/web/client/two-devices.js", server.url]
+        devices = stack.enter_context(subprocess.Popen(script, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+        stack.callback(devices.kill)
+        assert devices.stdout is not None
+        acked = [int(devices.stdout.readline()) for _ in range(4)]
+        server.kill()
+        stack.enter_context(running_server(tmp_path, server__port=server.port))
+        acked += [int(devices.stdout.readline()) for _ in range(8)]
+        seen = json.loads(devices.stdout.readline())
+    assert acked == list(range(1, 13))
+    assert seen == [[[seq, f"text {seq}"] for seq in acked]] * 2
 
 
 def test_the_types_of_client_and_page_hold() -> None:
