@@ -12,7 +12,8 @@ configure_logs({level!r}, {format!r})
 log = structlog.get_logger()
 secret = "the-token"
 log.debug("quiet")
-log.info("event", reason="red \\x1b[31m\\nforged line", name="plain")
+hostile = {{"reversed": "\\u202egnp", "nested": {{"a": ["\\x1b[2J"]}}}}
+log.info("event", reason="red \\x1b[31m\\nforged line", name="plain", **hostile)
 try:
     raise ValueError("went wrong")
 except ValueError:
@@ -48,10 +49,17 @@ def test_the_level_decides_what_is_said() -> None:
 
 def test_on_the_console_what_others_wrote_cannot_forge_a_line_or_move_the_cursor() -> None:
     text = _run("console")
-    assert "\x1b" not in text
+    assert "\x1b" not in text and "\u202e" not in text
     assert "red \\x1b[31m\\nforged line" in text or r"red \\x1b[31m\\nforged line" in text
     assert not any(line.startswith("forged line") for line in text.splitlines())
     assert "ValueError: went wrong" in text
+
+
+def test_as_json_what_others_wrote_is_ascii() -> None:
+    text = _run("json")
+    assert text.isascii() and "\x1b" not in text
+    event = _json_lines(text)[0]
+    assert (event["reversed"], event["reason"]) == ("\u202egnp", "red \x1b[31m\nforged line")
 
 
 @pytest.mark.parametrize("format", ["json", "console"])

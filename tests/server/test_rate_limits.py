@@ -36,18 +36,6 @@ def test_the_rate_is_the_users_on_whatever_device_connection_or_conversation(
         assert say(connect_device(server, "phone", user="ben", conversation="bens"), "m0")["type"] == "ACK"
 
 
-def test_resends_cost_nothing_and_are_answered_as_such_even_over_the_rate(
-    tmp_path: Path, connect_device: Connect
-) -> None:
-    with running_server(tmp_path, rate_limit__messages=2, rate_limit__window=60) as server:
-        phone = connect_device(server, "phone")
-        assert say(phone, "m1")["type"] == "ACK"
-        assert all(say(phone, "m1")["duplicate"] for _ in range(5))
-        assert say(phone, "m2")["type"] == "ACK"
-        assert told_to_wait(phone, "m3") > 50
-        assert (say(phone, "m1")["duplicate"], say(phone, "m2")["duplicate"]) == (True, True)
-
-
 def test_signals_over_their_rate_are_nacked_or_dropped_and_messages_are_not_touched(
     tmp_path: Path, connect_device: Connect
 ) -> None:
