@@ -41,8 +41,10 @@ class LatencyWindow:
         """`p50`, `p95`, `p99` and `max` in milliseconds; zeros when there was nothing."""
         slots = [*self._past, (self._current, self._maximum)]
         totals = [sum(column) for column in zip(*(counts for counts, _ in slots), strict=True)]
-        result = {f"p{p}": round(self._percentile(totals, p / 100), 3) for p in (50, 95, 99)}
-        return result | {"max": round(max(maximum for _, maximum in slots) * 1000, 3)}
+        most = max(maximum for _, maximum in slots) * 1000
+        # The middle of a bucket may lie above all that is in it.
+        result = {f"p{p}": round(min(self._percentile(totals, p / 100), most), 3) for p in (50, 95, 99)}
+        return result | {"max": round(most, 3)}
 
     @staticmethod
     def _percentile(totals: list[int], fraction: float) -> float:

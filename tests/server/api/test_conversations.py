@@ -140,13 +140,19 @@ def test_presence_counts_devices_and_remembers_when_the_last_one_left(
     nobody = {"status": "offline", "devices": 0, "last_seen": None}
     assert api.get("/api/users/kim/presence").json() == nobody
     phone = connect_device(api, "phone", user="kim", conversation="c-kim")
-    connect_device(api, "tablet", user="kim", conversation="c-kim-2")
+    tablet = connect_device(api, "tablet", user="kim", conversation="c-kim-2")
     online = api.get("/api/users/kim/presence").json()
     assert (online["status"], online["devices"]) == ("online", 2)
     phone.socket.close()
     while (presence := api.get("/api/users/kim/presence").json())["devices"] == 2:
         pass
     assert (presence["status"], presence["devices"]) == ("online", 1)
+    tablet.socket.close()
+    while (away := api.get("/api/users/kim/presence").json())["devices"] == 1:
+        pass
+    assert away["status"] == "offline"
+    assert online["last_seen"] <= away["last_seen"]
+    assert api.get("/api/users/kim/presence").json() == away
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,16 @@ def test_every_number_is_right_after_a_known_traffic(tmp_path: Path, connect_dev
         assert stats["errors"] == {"total": 3, "last_minute": 3}
         assert stats["store"]["backend"] == "sqlite"
         assert stats["store"]["pending"] == 0
+        batch = stats["store"]["batch_size"]
+        assert 1 <= batch["mean"] <= batch["max"] <= 5
+        assert 0 < connections["duration_seconds"]["max"] < 30
+        for latency in stats["latency_ms"].values():
+            assert 0 < latency["p50"] <= latency["p99"] <= latency["max"] < 10_000
         seen = _seen(server)
         assert messages["sent"] == seen["sent"] + 1 + 4 + 1 + 1  # the tablet's: welcome, messages, AI, PONG
         _check_lists(server, phone)
         _check_metrics(server, stats)
+        _check_that_windows_move_on(server)
 
 
 def _seen(server: RunningServer) -> dict[str, Any]:
@@ -88,6 +94,16 @@ def _check_lists(server: RunningServer, phone: Device) -> None:
     errors = server.get("/stats/errors?limit=2").json()
     assert errors["has_more"] is True
     assert [error["code"] for error in errors["items"]] == ["invalid_frame", "empty_message"]
+
+
+def _check_that_windows_move_on(server: RunningServer) -> None:
+    """What is measured each second, or ten times a second."""
+    deadline = time.monotonic() + 10
+    while (stats := server.get("/stats").json())["messages"]["rate_per_second"] == 0:
+        assert time.monotonic() < deadline
+    assert stats["messages"]["rate_per_second"] <= 0.5  # five messages, over ten seconds
+    assert stats["process"]["event_loop_lag_ms"] > 0
+    assert stats["process"]["rss_bytes"] > 10_000_000
 
 
 def _check_metrics(server: RunningServer, stats: dict[str, Any]) -> None:

@@ -19,6 +19,15 @@ def test_a_percentile_is_off_by_a_tenth_at_most_and_the_maximum_by_nothing(secon
     assert summary["p50"] == summary["p99"] == pytest.approx(seconds * 1000, rel=0.1)
 
 
+@given(st.lists(st.floats(0.0001, 100), min_size=1, max_size=20))
+def test_percentiles_rise_to_the_maximum(durations: list[float]) -> None:
+    window = LatencyWindow()
+    for seconds in durations:
+        window.record(seconds)
+    summary = window.summary()
+    assert summary["p50"] <= summary["p95"] <= summary["p99"] <= summary["max"]
+
+
 def test_percentiles_tell_the_usual_from_the_rare() -> None:
     window = LatencyWindow()
     for count, seconds in ((90, 0.001), (8, 0.010), (2, 1.0)):

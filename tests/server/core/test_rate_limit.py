@@ -45,6 +45,16 @@ def test_forgetting_idle_users_lets_nobody_through_who_would_not_pass() -> None:
     assert limiter.check("kai", 12.0) is None
 
 
+def test_nothing_is_kept_of_users_who_are_idle() -> None:
+    limiter = RateLimiter(3, 10.0)
+    for user in range(100):
+        limiter.check(f"user{user}", float(user))
+    limiter.forget_idle(99.0)
+    assert len(limiter._passed) == 11  # those of the last ten seconds, and of the moment they began
+    limiter.forget_idle(200.0)
+    assert not limiter._passed
+
+
 @given(
     st.lists(st.integers(0, 8), max_size=60),  # eighths of a second between the tries: exact as floats
     st.integers(1, 5),
