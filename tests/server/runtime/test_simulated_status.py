@@ -1,10 +1,15 @@
 import asyncio
+from pathlib import Path
+
+import pytest
 
 from server.runtime.ai_status import AIStatuses
 from server.runtime.ids import IdMaker
 from server.runtime.simulated_status import SimulatedStatus
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
+from tests.support.device import CONVERSATION, Connect
+from tests.support.server import running_server
 from tests.support.stage import Stage
 
 
@@ -25,3 +30,16 @@ async def test_an_ai_that_falls_silent_goes_away_then_offline_and_is_back_when_i
     stage.manager.flush()
     told = [f["data"]["status"] for f in device.socket.frames if f["type"] == "AI_STATUS"]
     assert told == ["away", "offline", "online"]
+
+
+@pytest.mark.parametrize(("setting", "status"), [("true", "online"), ("false", "away")])
+def test_an_ai_that_speaks_is_online_where_status_is_simulated(
+    tmp_path: Path, connect_device: Connect, setting: str, status: str
+) -> None:
+    with running_server(tmp_path, ai__simulate_status=setting) as server:
+        phone = connect_device(server, "phone")
+        server.post("/api/ai-status", {"ai_id": "ai_alex", "status": "away"})
+        assert phone.receive_until("AI_STATUS")["data"]["status"] == "away"
+        server.post("/api/send-ai-message", {"conversation_id": CONVERSATION, "message": "Hi"})
+        assert phone.receive_until("AI_RESPONSE")["data"] == "Hi"
+        assert connect_device(server, "tablet").welcome["data"]["ai"]["status"] == status
