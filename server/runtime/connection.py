@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -282,6 +283,8 @@ class Connection:
             self._hear(None)
 
     def on_writable(self) -> None:
+        if self._is_paused:
+            self.info.last_heartbeat = time.monotonic()  # it reads: the only sign that we let it give
         if self._outbox is not None:
             waiting, self._outbox = self._outbox.take(), None
             self.socket.write(waiting)

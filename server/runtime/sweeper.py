@@ -81,9 +81,12 @@ class Sweeper:
                 connection.fail()
 
     def _check(self, connection: Connection, now: float) -> None:
-        """Only time in which we would have heard the device counts as its silence."""
+        """Only time in which we would have heard the device counts as its silence.
+
+        Who is not read because he does not read is silent: what is held up for him would never end.
+        """
         info = connection.info
-        if connection.is_held_up:
+        if connection.is_held_up and connection.socket.is_writable:
             info.last_heartbeat = now
         if now - max(info.last_heartbeat, self._awake_since) >= self._timeout:
             connection.close(CloseCode.HEARTBEAT_TIMEOUT, f"no sign of life for {self._timeout:g} s")

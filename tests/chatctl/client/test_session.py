@@ -538,17 +538,18 @@ def test_a_gap_is_read_from_the_history_while_live_messages_go_on() -> None:
     assert session.history(page) == []
 
 
-def test_another_epoch_replaces_the_log() -> None:
+@pytest.mark.parametrize("newest", [20, 70])
+def test_another_epoch_replaces_the_log(newest: int) -> None:
     session = opened(last_seq=50)
     lose(session)
 
-    event, missing = reconnect(session, welcome(20, epoch="e2", gap={"from": 1, "to": 20}))
+    event, missing = reconnect(session, welcome(newest, epoch="e2", gap={"from": 1, "to": newest}))
 
     assert isinstance(event, Welcomed)
     assert event.replaced
-    assert missing == Missing(1, 20)
+    assert missing == Missing(1, newest)
     assert (session.last_seq, session.epoch) == (0, "e2")
-    assert messages(session.receive(chat(21), 3.0)) == [(21, True, None)]
+    assert messages(session.receive(chat(newest + 1), 3.0)) == [(newest + 1, True, None)]
 
 
 def test_a_log_that_is_shorter_than_what_was_seen_is_another_one() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from server.protocol import CloseCode
+from server.runtime import connection as connection_module
 from server.runtime import receiver as receiver_module
 from server.runtime import steps as steps_module
 from server.runtime import sweeper as module
@@ -49,6 +50,7 @@ class Beating:
         monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=clock.sleep))
         now = SimpleNamespace(monotonic=clock.monotonic, time_ns=time.time_ns)
         monkeypatch.setattr(receiver_module, "time", now)
+        monkeypatch.setattr(connection_module, "time", now)
         self.stage = Stage(MemoryStore())
         self.sweeper = Sweeper(self.stage.manager, (), INTERVAL, TIMEOUT)
 
@@ -167,6 +169,21 @@ async def test_a_device_that_we_do_not_read_is_not_taken_for_dead(
         device.connection.begin_answer()
     await it.beat_until(1000 + 3 * TIMEOUT)
     assert _code(device) is None
+
+
+@pytest.mark.parametrize("reads", [True, False])
+@asynchronous
+async def test_a_device_that_we_do_not_read_is_dead_once_it_does_not_read_either(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """It may be sent a replay that it never takes in."""
+    it = Beating(clock, monkeypatch)
+    device = await it.join("phone")
+    for _ in range(300):
+        device.connection.begin_answer()
+    device.socket.is_writable = False
+    await it.beat_until(1000 + 3 * TIMEOUT, device.connection.on_writable if reads else lambda: None)
+    assert _code(device) == (None if reads else CloseCode.HEARTBEAT_TIMEOUT)
 
 
 @asynchronous
