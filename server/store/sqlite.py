@@ -238,6 +238,7 @@ class SqliteStore:
         db.execute(f"PRAGMA synchronous = {'FULL' if self._is_durable else 'NORMAL'}")
         db.execute("PRAGMA wal_autocheckpoint = 0")  # see _CHECKPOINT_ROWS
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        db.execute("PRAGMA secure_delete = ON")  # what was deleted does not stay in the file's free space
         return db
 
     def _mark(self) -> None:

@@ -67,6 +67,21 @@ async def test_closing_leaves_the_database_in_one_file(path: Path) -> None:
 
 
 @asynchronous
+async def test_what_was_deleted_is_nowhere_in_the_file(path: Path) -> None:
+    words = [f"a-word-of-the-past-{number}".encode() for number in range(50)]
+    async with opened(SqliteStore(path)) as store:
+        a, b = await create(store, "a", "b")
+        await save(store, *(draft(a.key, f"m{number}", word.decode()) for number, word in enumerate(words)))
+        await save(store, draft(b.key, "m1", "stays"))
+    assert all(word in path.read_bytes() for word in words)
+    async with opened(SqliteStore(path)) as store:
+        await store.delete_conversations(["a"])
+    left = path.read_bytes()
+    assert b"stays" in left
+    assert b"a-word-of-the-past" not in left
+
+
+@asynchronous
 async def test_a_second_owner_is_refused_with_the_firsts_process_id_also_by_another_name(path: Path) -> None:
     link = path.with_name("link.db")
     link.symlink_to(path)
