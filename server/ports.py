@@ -195,6 +195,9 @@ class SocketUser(Protocol):
 
     def on_writable(self) -> None: ...
 
-    def on_closed(self, code: int) -> None:
-        """The connection is gone; 1006 where it ended without a close frame. Called once."""
+    def on_closed(self, code: int, reason: str = "") -> None:
+        """The connection is gone; 1006 where it ended without a close frame. Called once.
+
+        `reason` is ours where the peer broke the protocol; the peer's own is not passed on.
+        """
         ...

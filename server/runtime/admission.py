@@ -27,7 +27,7 @@ class Visitor:
 
     def on_writable(self) -> None: ...
 
-    def on_closed(self, code: int) -> None:
+    def on_closed(self, code: int, reason: str = "") -> None:
         self.leave()
 
     def leave(self) -> None:

@@ -26,6 +26,9 @@ MAX_UNANSWERED: Final = 256
 # What a connection said before it was closed with one of these is still processed.
 _READS_ON: Final = frozenset({CloseCode.REPLACED, CloseCode.GOING_AWAY})
 _FAULT: Final = "a fault of the server"
+_ABNORMAL: Final = 1006
+_BROKE: Final = "the connection broke"
+_LEFT: Final = "the client closed it"
 # Writes between which nobody else has a turn: a system call each, so a few milliseconds in all.
 _WRITES_PER_TURN: Final = 500
 
@@ -290,9 +293,9 @@ class Connection:
             self.socket.write(waiting)
         self._wake()
 
-    def on_closed(self, code: int) -> None:
+    def on_closed(self, code: int, reason: str = "") -> None:
         if self.close_code is None:
-            self._leave(code, "")
+            self._leave(code, reason or (_BROKE if code == _ABNORMAL else _LEFT))
         elif self.is_heard_out:
             self._owner.heard_out(self)
 

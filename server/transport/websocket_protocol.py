@@ -319,17 +319,17 @@ class WebSocketProtocol(asyncio.Protocol):
     def _fail(self, fault: ProtocolFault) -> None:
         """Tells the peer why, then hears nothing more of it."""
         self.write(close_frame(fault.code, fault.reason))
-        self._end(fault.code)
+        self._end(fault.code, fault.reason)
         self._linger()
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, reason: str = "") -> None:
         """Nothing more is said or heard. The user is told, once, and let go: each holds the other."""
         self._is_over = True
         self._begin_close()
         self._backlog = b""
         user, self._user = self._user, None
         if user is not None:
-            user.on_closed(code)
+            user.on_closed(code, reason)
 
     def _linger(self) -> None:
         """Leaves it to the peer to close: if we did, bytes that were not read would destroy our answer."""

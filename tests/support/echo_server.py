@@ -36,7 +36,7 @@ class Echo:
 
     def on_writable(self) -> None: ...
 
-    def on_closed(self, code: int) -> None:
+    def on_closed(self, code: int, reason: str = "") -> None:
         self.closed_with.append(code)
 
 

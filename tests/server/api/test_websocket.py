@@ -149,3 +149,24 @@ def test_the_welcome_tells_the_limits_that_are_set(tmp_path: Path, connect_devic
         ]
         assert [answer["type"] for answer in answers] == ["ACK", "NACK"]
         assert answers[1]["error"]["code"] == "message_too_long"
+
+
+def test_operators_are_told_why_each_connection_ended(server: RunningServer) -> None:
+    with knock(server, conversation="left") as polite:
+        assert verdict(polite) == OK
+    vanishing, _ = silent_knock(server)
+    vanishing.close()
+    with knock(server, conversation="shouted") as loud:
+        assert verdict(loud) == OK
+        loud.send("x" * 100_000)
+        wait_until(lambda: len(ended(server)) == 3)
+    assert ended(server) == {
+        1000: "the client closed it",
+        1006: "the connection broke",
+        1009: "messages may have 65536 bytes at most",
+    }
+
+
+def ended(server: RunningServer) -> dict[int, str]:
+    events = server.get("/stats/events").json()["items"]
+    return {event["code"]: event["reason"] for event in events if event["event"] == "disconnect"}
