@@ -15,7 +15,7 @@ QUICK: dict[str, object] = {
     "ai__turn_wait": 0.2,
     "ai__turn_max_wait": 1.0,
 }
-SLOW = QUICK | {"ai__typing_delay": "[0.6, 0.6]"}
+SLOW = QUICK | {"ai__typing_delay": "[1.0, 1.0]"}
 
 
 @pytest.fixture(scope="module")

@@ -37,15 +37,16 @@ OpenContext = Callable[..., BrowserContext]
 OpenChat = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for longer: while Playwright is on, no other event loop may run in this thread."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faults() -> list[str]:
     """What pages did wrong."""
     return []
@@ -89,7 +90,7 @@ def new_context(browser: Browser, faults: list[str], options: dict[str, Any]) ->
     return context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tab(browser: Browser, faults: list[str]) -> Page:
     """For the first page of a test, which is half of its time. A scripted server is an origin of its own, and
     each test of a real one has its own user: neither finds anything of another test.
