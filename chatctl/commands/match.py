@@ -7,6 +7,7 @@ import typer
 from chatctl.api import Api
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_done
+from server.protocol import ai_name_of
 
 app = command_app()
 
@@ -28,12 +29,7 @@ def command(
     """Match a user with an AI.
 
     Creates their conversation and tells the user's devices."""
-    ai = {"id": ai_id, "name": name or _name_of(ai_id)}
+    ai = {"id": ai_id, "name": name or ai_name_of(ai_id)}
     with Api(url, api_key) as api:
         answer = api.post("/api/matches", user_id=user, ai=ai, conversation_id=conversation)
     print_done(answer, f"matched {user} with {ai['name']} in {answer['conversation_id']}", as_json)
-
-
-def _name_of(ai_id: str) -> str:
-    """`ai_alex` is Alex."""
-    return ai_id.removeprefix("ai_").replace("_", " ").title() or ai_id

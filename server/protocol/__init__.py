@@ -3,6 +3,7 @@
 from server.protocol.identifiers import (
     Identifier,
     ai_id_of,
+    ai_name_of,
     is_identifier,
 )
 from server.protocol.messages import AI, ClientFrame, ErrorInfo, Gap, RateLimit, Welcome, WSMessage
@@ -32,6 +33,7 @@ __all__ = [
     "WSMessage",
     "Welcome",
     "ai_id_of",
+    "ai_name_of",
     "is_identifier",
     "reconnects_after",
 ]

@@ -31,3 +31,9 @@ def ai_id_of(conversation_id: str) -> str:
     """
     starts = [match.start() for match in _ai_starts(conversation_id)]
     return conversation_id[starts[-1] :] if starts else DEFAULT_AI_ID
+
+
+def ai_name_of(ai_id: str) -> str:
+    """What an AI is called where nobody has named it: `ai_alex` is Alex."""
+    name = ai_id.removeprefix("ai_").replace("_", " ").strip()
+    return "AI" if name in ("", DEFAULT_AI_ID) else name.title()

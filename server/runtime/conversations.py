@@ -8,7 +8,7 @@ from typing import Any
 
 from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
-from server.protocol import CloseCode, ai_id_of
+from server.protocol import CloseCode, ai_id_of, ai_name_of
 from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
@@ -111,8 +111,7 @@ class Conversations:
 def default_ai(conversation_id: str) -> dict[str, Any]:
     """The AI of a conversation that was created by joining: `ai_alex` is called Alex."""
     ai_id = ai_id_of(conversation_id)
-    name = ai_id.removeprefix("ai_").replace("_", " ").strip().title()
-    return {"id": ai_id, "name": name or ai_id}
+    return {"id": ai_id, "name": ai_name_of(ai_id)}
 
 
 def _check_not_deleted(room: Room) -> None:

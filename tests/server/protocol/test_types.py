@@ -1,6 +1,6 @@
 import pytest
 
-from server.protocol import CloseCode, ErrorCode, ai_id_of, is_identifier, reconnects_after
+from server.protocol import CloseCode, ErrorCode, ai_id_of, ai_name_of, is_identifier, reconnects_after
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,21 @@ from server.protocol import CloseCode, ErrorCode, ai_id_of, is_identifier, recon
 )
 def test_the_ai_of_a_joined_conversation_is_its_last_ai_part(conversation_id: str, ai_id: str) -> None:
     assert ai_id_of(conversation_id) == ai_id
+
+
+@pytest.mark.parametrize(
+    ("ai_id", "name"),
+    [
+        ("ai_alex", "Alex"),
+        ("ai_mary_ann", "Mary Ann"),
+        ("zoe", "Zoe"),
+        ("ai", "AI"),
+        ("ai_", "AI"),
+        ("_", "AI"),
+    ],
+)
+def test_an_ai_without_a_name_is_called_after_its_id(ai_id: str, name: str) -> None:
+    assert ai_name_of(ai_id) == name
 
 
 @pytest.mark.parametrize("text", ["", "a" * 129, "a b", "a\n", "ä", "a/b", None])
