@@ -47,7 +47,7 @@ def watch(api: Api, console: Console) -> None:
         due = time.monotonic()
         while True:
             now = time.monotonic()
-            picture = dashboard(history, api.url, console.width, console.height, now)
+            picture = dashboard(history, api.url, console.width, console.height, now, keys=" q quits")
             live.update(picture, refresh=True)
             due = max(due + REFRESH_SECONDS, now)
             if keyboard.quits(due - now):

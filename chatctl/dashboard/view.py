@@ -33,8 +33,10 @@ TALL = 36
 LAG_CARE, LAG_BAD = 20.0, 100.0
 
 
-def dashboard(history: History, url: str, width: int, height: int, now: float) -> RenderableType:
-    """The whole screen. `now` is in monotonic seconds, as the snapshots' `at`."""
+def dashboard(
+    history: History, url: str, width: int, height: int, now: float, keys: str = ""
+) -> RenderableType:
+    """The whole screen. `now` is in monotonic seconds, as the snapshots' `at`; `keys` is the last line."""
     tall = height >= TALL
     traffic, health = (9, 10) if tall else (7, 6)
     screen = Layout()
@@ -43,7 +45,7 @@ def dashboard(history: History, url: str, width: int, height: int, now: float) -
         Layout(_faded(history, _traffic(history, width, curve_height=3 if tall else 2)), size=traffic),
         Layout(_faded(history, _health(history, width)), size=health),
         Layout(_faded(history, _happenings(history, width, height - traffic - health - 3)), ratio=1),
-        Layout(Text(" q quits", style=QUIET), size=1),
+        Layout(Text(keys, style=QUIET), size=1),
     )
     return screen
 

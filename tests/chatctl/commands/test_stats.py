@@ -34,6 +34,7 @@ def test_once_prints_one_picture_and_ends(chatctl: Run, rest: RestServer) -> Non
     code, out, err = chatctl("stats", "--once")
     assert (code, err) == (0, "")
     assert "conv_a" in out
+    assert "q quits" not in out  # nobody is there to press it
     assert "\x1b" not in out
 
 
@@ -89,6 +90,7 @@ def test_live_it_outlasts_the_servers_absence_and_ends_by_q(rest: RestServer) ->
         screen.wait_for("The server drains")
         serve_stats(rest, received=1000)
         screen.wait_for("● ok")
+        screen.wait_for("q quits")
         screen.press("q")
         assert screen.process.wait(timeout=10) == 0
 
