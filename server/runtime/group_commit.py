@@ -78,25 +78,37 @@ class GroupCommit(Generic[Item, Result]):
         await self._idle.wait()
 
     def _start(self) -> None:
-        if self._batch is not None:  # begun by another call of this turn, or the end of a commit begins it
-            return
+        if self._batch is None:  # else the end of a commit, or another call of this turn, has begun one
+            self._follow(self._begin())
+
+    def _begin(self) -> "asyncio.Future[list[Result]] | None":
+        """Commits what waits; None when nothing does."""
         if not self._waiting:
             self._idle.set()
-            return
+            return None
         items, self._waiting = self._waiting, []
         self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived
         self._started = time.perf_counter()
-        self._commit(self._batch).add_done_callback(self._done)
+        return self._commit(self._batch)
 
-    def _done(self, future: "asyncio.Future[list[Result]]") -> None:
+    def _follow(self, commit: "asyncio.Future[list[Result]] | None") -> None:
+        if commit is None:
+            return
+        if commit.done():  # the loop itself did it: the answers wait for no further turn
+            self._done(commit)
+        else:
+            commit.add_done_callback(self._done)
+
+    def _done(self, commit: "asyncio.Future[list[Result]]") -> None:
         assert self._batch is not None
         items, self._batch = self._batch.claim(), None
         seconds = time.perf_counter() - self._started
-        self._start()  # the next commit overlaps with the fan-out of this one
-        if (fault := future.exception()) is not None:
+        following = self._begin()  # it overlaps with the fan-out of this one
+        if (fault := commit.exception()) is not None:
             self._sink.failed(items, fault)
         elif items:
-            self._sink.settled(items, future.result(), seconds)
+            self._sink.settled(items, commit.result(), seconds)
+        self._follow(following)
 
     def _watch(self, arrived: float) -> None:
         delay = max(arrived + self._timeout - time.monotonic(), _RECHECK_SECONDS)
