@@ -118,7 +118,7 @@ def _wire(
     manager = ConnectionManager(
         metrics, ids, Sessions(ids, settings.session.ttl), settings.connections.send_queue
     )
-    conversations = Conversations(store, manager, settings.store.timeout)
+    conversations = Conversations(store, manager, ids, settings.store.timeout)
     trail = Trail(settings.stats.history)
     typing = TypingRelay(manager, ids, settings.typing.timeout, settings.typing.ai_timeout)
     receipts = Receipts(store, manager, ids, settings.store.timeout)

@@ -1,7 +1,6 @@
 """Opening conversations: found in the store, or created for the user who joins first."""
 
 import asyncio
-import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode, ai_id_of, ai_name_of
 from server.runtime.group_commit import GroupCommit
+from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
 
@@ -22,9 +22,12 @@ class _Creation(NewConversation):
 class Conversations:
     """Many that join at once are created in one transaction."""
 
-    def __init__(self, store: MessageStore, manager: ConnectionManager, timeout: float) -> None:
+    def __init__(
+        self, store: MessageStore, manager: ConnectionManager, ids: IdMaker, timeout: float
+    ) -> None:
         self._store = store
         self._manager = manager
+        self._ids = ids
         self._timeout = timeout
         self._queue: GroupCommit[_Creation, Conversation] = GroupCommit(
             store.create_conversations, self, timeout
@@ -51,7 +54,7 @@ class Conversations:
             id=room.conversation_id,
             user_id=user_id,
             ai=ai or default_ai(room.conversation_id),
-            epoch=secrets.token_hex(6),
+            epoch=self._ids.new(),
             created_at=time.time_ns() // 1_000_000,
             arrived=time.monotonic(),
             created=asyncio.get_running_loop().create_future(),

@@ -262,8 +262,7 @@ class ConnectionManager:
         if info.reconnects:
             metrics.reconnections += 1
         event = "reconnect" if info.reconnects else "connect"
-        metrics.record_event(event, **info.context())
-        log.debug(event, **info.context())
+        self._record(event, info)
 
     def _count_closed(self, info: ConnectionInfo, code: int, reason: str, now: float) -> None:
         self.metrics.closed[str(code)] += 1
@@ -271,10 +270,15 @@ class ConnectionManager:
         self.metrics.sent += info.sent
         self.metrics.received += info.received
         event = "replace" if code == CloseCode.REPLACED else "disconnect"
-        self.metrics.record_event(event, code=code, reason=reason, **info.context())
+        self._record(event, info, code=code, reason=reason)
         if code == CloseCode.INTERNAL_ERROR:
             self.metrics.record_error(ErrorCode.INTERNAL_ERROR, reason, **info.context())
-        log.debug(event, code=code, reason=reason, **info.context())
+
+    def _record(self, event: str, info: ConnectionInfo, **details: object) -> None:
+        context = info.context() | details
+        self.metrics.record_event(event, **context)
+        if self._is_traced:
+            log.debug(event, **context)
 
     def drop_if_unused(self, room: Room) -> None:
         if room.is_unused:

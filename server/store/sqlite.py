@@ -259,7 +259,7 @@ class SqliteStore:
 
     async def _on_reader(self, job: Callable[[], R]) -> R:
         try:
-            return await self._reader_thread.submit(job)
+            return await self._reader_thread.gather(job)
         except sqlite3.Error as fault:
             raise StoreUnavailable(str(fault)) from fault
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+_Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
 class Worker:
@@ -17,7 +18,8 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
         self._loop = asyncio.get_running_loop()
         self._pending = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -25,10 +27,18 @@ class Worker:
 
     def submit(self, job: Callable[[], R]) -> "asyncio.Future[R]":
         """The job's result, or what it raised."""
-        future: asyncio.Future[R] = self._loop.create_future()
-        self._pending += 1
-        self._jobs.put((job, future))
+        future = self._add(job)
+        self._hand_over()
         return future
+
+    def gather(self, job: Callable[[], R]) -> "asyncio.Future[R]":
+        """The same, handed to the thread at the end of this turn of the loop with what else was gathered.
+
+        Waking a thread, and then the loop, costs more than a small query: this does it once for all.
+        """
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        return self._add(job)
 
     @property
     def is_idle(self) -> bool:
@@ -37,20 +47,39 @@ class Worker:
 
     async def stop(self) -> None:
         """Ends the thread once all that was submitted is done."""
+        self._hand_over()
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
-    def _run(self) -> None:
-        while (entry := self._jobs.get()) is not None:
-            job, future = entry
-            try:
-                result = job()
-            except BaseException as fault:
-                self._loop.call_soon_threadsafe(self._settle, future.set_exception, future, fault)
-            else:
-                self._loop.call_soon_threadsafe(self._settle, future.set_result, future, result)
+    def _add(self, job: Callable[[], R]) -> "asyncio.Future[R]":
+        future: asyncio.Future[R] = self._loop.create_future()
+        self._gathered.append((job, future))
+        self._pending += 1
+        return future
 
-    def _settle(self, settle: Callable[[Any], None], future: "asyncio.Future[Any]", value: Any) -> None:
-        self._pending -= 1
-        if not future.done():
-            settle(value)
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._jobs.put(self._gathered)
+            self._gathered = []
+
+    def _run(self) -> None:
+        while (jobs := self._jobs.get()) is not None:
+            results = [_result(*entry) for entry in jobs]
+            self._loop.call_soon_threadsafe(self._settle, results)
+
+    def _settle(self, results: list[_Result]) -> None:
+        self._pending -= len(results)
+        for future, value, fault in results:
+            if future.done():  # cancelled: nobody waits
+                continue
+            if fault is None:
+                future.set_result(value)
+            else:
+                future.set_exception(fault)
+
+
+def _result(job: Callable[[], Any], future: "asyncio.Future[Any]") -> _Result:
+    try:
+        return future, job(), None
+    except BaseException as fault:
+        return future, None, fault

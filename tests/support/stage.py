@@ -134,7 +134,7 @@ class Stage:
             MAX_INVALID_FRAMES,
             signal_limiter,
         )
-        self.conversations = Conversations(store, self.manager, store_timeout)
+        self.conversations = Conversations(store, self.manager, ids, store_timeout)
         self.gateway = Gateway(
             self.manager,
             self.conversations,
