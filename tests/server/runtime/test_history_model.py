@@ -64,18 +64,21 @@ class Client:
         return max(self.seen, default=self.since)
 
     def hear(self, is_replaced: bool = False) -> list[dict[str, Any]]:
-        """Takes in new frames; a double or a hole in seq is a fault. The answers among them.
+        """Takes in new frames; a double or a hole in seq is a fault, and an ACK ahead of its message.
 
         What an old connection says when the new one has told its last_seq, that one says again.
+        Returns the answers.
         """
         assert self.device is not None
         frames = self.device.socket.frames[self.read :]
         self.read += len(frames)
-        for frame in frames:
-            if frame["type"] == "CHAT_MESSAGE" and not is_replaced:
-                assert self.position is not None
+        for frame in () if is_replaced else frames:
+            assert self.position is not None
+            if frame["type"] == "CHAT_MESSAGE":
                 assert frame["seq"] == self.position + 1
                 self.seen[frame["seq"]] = frame["message_id"]
+            elif frame["type"] == "ACK":
+                assert frame["seq"] <= self.position
         return [frame for frame in frames if frame["type"] in ("ACK", "NACK")]
 
     def welcomed(self, device: StageDevice) -> None:
@@ -110,7 +113,7 @@ class Conversation(RuleBasedStateMachine):
         """Also while the old connection is live: it is replaced."""
         self.runner.run(self._join(name, resumes))
 
-    @rule(name=device_names, count=st.integers(1, 4), pause=st.integers(0, 3))
+    @rule(name=device_names, count=st.integers(1, 6), pause=st.integers(0, 3))
     def send(self, name: str, count: int, pause: int) -> None:
         names = [f"m{next(self.numbers)}" for _ in range(count)]
         self.runner.run(self._send(name, names, pause))
@@ -134,11 +137,13 @@ class Conversation(RuleBasedStateMachine):
         """A device that does not read falls behind, and is closed when it is too far behind."""
         self.runner.run(self._change_pace(self.clients[name], reads))
 
-    @rule(is_done=st.booleans(), is_in_doubt=st.booleans())
-    def next_commit_fails(self, is_done: bool, is_in_doubt: bool) -> None:
+    @rule(name=device_names, is_done=st.booleans(), is_in_doubt=st.booleans())
+    def send_into_a_commit_that_fails(self, name: str, is_done: bool, is_in_doubt: bool) -> None:
         """`is_done`: although it is there; `is_in_doubt`: and nobody can find out at once."""
+        self.join(name, resumes=True)
         self.tap.spoil("COMMIT", is_run=is_done)
         sqlite_writer._IN_DOUBT_SECONDS = 0.0 if is_in_doubt else self.normal[0]  # type: ignore[misc]
+        self.send(name, 1, 0)
 
     @rule()
     def delete(self) -> None:
@@ -275,7 +280,12 @@ class Conversation(RuleBasedStateMachine):
         self._hear(client)
         assert client.device is not None and client.since is not None
         assert client.seen == {m.seq: m.message_id for m in history if m.seq > client.since}
-        assert sorted(f["message_id"] for f in client.device.answers) == sorted(client.sent)
+        answers = client.device.answers
+        assert sorted(f["message_id"] for f in answers) == sorted(client.sent)
+        new = {f["message_id"]: f["seq"] for f in answers if f["type"] == "ACK" and "duplicate" not in f}
+        said_once = [message_id for message_id in client.sent if client.sent.count(message_id) == 1]
+        in_order = [new[message_id] for message_id in said_once if message_id in new]
+        assert in_order == sorted(in_order)
 
     def _check_answers(self, seqs: dict[str, int]) -> None:
         """An ACK tells the seq in the history; what was always said to be unsaved is not there."""
@@ -301,4 +311,4 @@ def _code(answer: dict[str, Any]) -> str | None:
 
 
 TestHistoryModel = Conversation.TestCase
-TestHistoryModel.settings = settings(max_examples=40, stateful_step_count=30)
+TestHistoryModel.settings = settings(max_examples=60, stateful_step_count=30)
