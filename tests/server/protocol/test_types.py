@@ -42,14 +42,46 @@ def test_identifiers_of_up_to_128_allowed_characters_are_accepted() -> None:
     assert is_identifier("A-z0.9_:@" + "x" * 119)
 
 
-def test_close_codes_below_4500_from_4000_on_reconnect() -> None:
-    assert reconnects_after(CloseCode.SLOW_CONSUMER)
-    assert reconnects_after(4499)
-    assert not reconnects_after(CloseCode.REPLACED)
-    assert reconnects_after(1006)
-    assert not reconnects_after(CloseCode.POLICY_VIOLATION)
+@pytest.mark.parametrize(
+    ("code", "name", "reconnects"),
+    [
+        (1000, "NORMAL", False),
+        (1001, "GOING_AWAY", True),
+        (1002, "PROTOCOL_ERROR", False),
+        (1007, "INVALID_DATA", False),
+        (1008, "POLICY_VIOLATION", False),
+        (1009, "MESSAGE_TOO_BIG", False),
+        (1011, "INTERNAL_ERROR", True),
+        (1013, "TRY_AGAIN_LATER", True),
+        (4001, "HEARTBEAT_TIMEOUT", True),
+        (4002, "SLOW_CONSUMER", True),
+        (4003, "TOKEN_EXPIRED", True),
+        (4500, "REPLACED", False),
+    ],
+)
+def test_a_close_code_has_its_name_and_tells_whether_to_reconnect(
+    code: int, name: str, reconnects: bool
+) -> None:
+    assert (CloseCode(code).name, reconnects_after(code)) == (name, reconnects)
 
 
-def test_only_passing_faults_are_retryable() -> None:
-    assert ErrorCode.STORE_UNAVAILABLE.retryable
-    assert not ErrorCode.MESSAGE_ID_CONFLICT.retryable
+@pytest.mark.parametrize(("code", "reconnects"), [(1005, True), (1006, True), (4499, True), (4999, False)])
+def test_of_a_close_code_that_is_not_in_the_table_the_range_decides(code: int, reconnects: bool) -> None:
+    assert reconnects_after(code) is reconnects
+
+
+def test_the_codes_of_errors_are_those_of_the_contract_and_only_passing_faults_are_retryable() -> None:
+    final = {
+        "invalid_json",
+        "invalid_frame",
+        "validation_failed",
+        "empty_message",
+        "message_too_long",
+        "unknown_type",
+        "not_authorized",
+        "message_id_conflict",
+    }
+    passing = {"rate_limited", "store_unavailable", "outcome_unknown", "shutting_down", "internal_error"}
+    of_rest = {"unauthorized", "forbidden", "not_found", "conflict", "too_large"}
+    assert {str(code) for code in ErrorCode} == final | passing | of_rest
+    assert {str(code) for code in ErrorCode if code.retryable} == passing

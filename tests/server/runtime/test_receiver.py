@@ -246,3 +246,33 @@ async def test_what_a_strict_json_parser_refuses_is_invalid_json_wherever_it_sta
     await turns(3)
     answer = device.answers[-1]
     assert (answer["type"], answer["error"]["code"]) == ("ERROR", "invalid_json")
+
+
+@asynchronous
+async def test_the_texts_of_an_ack_and_of_the_refusal_of_an_empty_message_are_the_contracts() -> None:
+    device = await _device()
+    ack = await _ask(device, {"type": "CHAT_MESSAGE", "message_id": "m1", "data": "text"})
+    nack = await _ask(device, {"type": "CHAT_MESSAGE", "message_id": "m2", "data": " \n"})
+    assert (ack["type"], ack["data"]) == ("ACK", "Message processed successfully")
+    assert (nack["type"], nack["data"]) == ("NACK", "Message cannot be empty")
+    assert nack["error"] == {"code": "empty_message", "retryable": False}
+
+
+@asynchronous
+async def test_what_is_wrong_or_not_allowed_is_told_before_the_rate_and_costs_none_of_it() -> None:
+    device = await _device(limiter=RateLimiter(1, 60.0))
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"data": ""}, "empty_message"),
+        ({"data": "x" * 4001}, "message_too_long"),
+        ({"data": 1}, "validation_failed"),
+        ({"data": "text", "conversation_id": "another"}, "not_authorized"),
+    ]
+    codes = []
+    for _ in range(2):
+        for fields, _ in wrong:
+            answer = await _ask(device, {"type": "CHAT_MESSAGE", "message_id": "m1", **fields})
+            codes.append(answer["error"]["code"])
+        device.say("m2")
+        await turns(5)
+    assert codes == [code for _, code in wrong] * 2
+    assert [f["message_id"] for f in device.answers if f["type"] == "ACK"] == ["m2", "m2"]
