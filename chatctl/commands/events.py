@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -56,8 +57,12 @@ def _go_on(api: Api, seen: list[Event]) -> list[Event]:
 
 
 def fresh(now: list[Event], seen: list[Event]) -> list[Event]:
-    """What stands before the newest one seen; all, where that one is gone. Both are newest first."""
-    return now[: now.index(seen[0])] if seen and seen[0] in now else now
+    """What stands before the first one seen; all, where none is left. Both are newest first.
+
+    The newest one seen may be gone: a user's events go with the user.
+    """
+    known = {tuple(event.items()) for event in seen}
+    return list(takewhile(lambda event: tuple(event.items()) not in known, now))
 
 
 def _newest_first(api: Api, limit: int) -> list[Event]:

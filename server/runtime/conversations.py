@@ -22,9 +22,7 @@ class _Creation(NewConversation):
 class Conversations:
     """Many that join at once are created in one transaction."""
 
-    def __init__(
-        self, store: MessageStore, manager: ConnectionManager, ids: IdMaker, timeout: float
-    ) -> None:
+    def __init__(self, store: MessageStore, manager: ConnectionManager, ids: IdMaker, timeout: float) -> None:
         self._store = store
         self._manager = manager
         self._ids = ids

@@ -31,6 +31,7 @@ def test_only_what_came_since_is_fresh() -> None:
     assert fresh([event(1)], [event(1)]) == []
     assert fresh([event(9), event(8)], [event(1)]) == [event(9), event(8)]
     assert fresh([event(1)], []) == [event(1)]
+    assert fresh([event(3), event(1)], [event(2), event(1)]) == [event(3)]
 
 
 def test_follow_goes_on_with_each_event_once(rest: RestServer) -> None:
