@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from chatctl.text import printable, printable_lines
 from loadtest.ledger import Fault
 from loadtest.result import Percentiles, Result
 
@@ -66,8 +67,8 @@ def _findings(result: Result) -> Iterator[RenderableType]:
     for finding in result.findings[:_FINDINGS_SHOWN]:
         lines = [f"{moment.at_ms:10.3f} ms  {moment.event}" for moment in finding.timeline]
         title = f"{finding.fault}: {finding.message_id} in {finding.conversation_id}"
-        body = "\n".join([finding.detail, *lines])
-        yield Panel(Text(body), title=Text(title), title_align="left", border_style="red")
+        body = printable_lines("\n".join([finding.detail, *lines]))
+        yield Panel(Text(body), title=Text(printable(title)), title_align="left", border_style="red")
     if len(result.findings) > _FINDINGS_SHOWN:
         yield Text(f"and {len(result.findings) - _FINDINGS_SHOWN} more findings in the JSON and HTML reports")
 
@@ -80,9 +81,9 @@ def _verdict(result: Result) -> RenderableType:
     for check in result.checks:
         lines.append(f"{_mark(check.passed)} {check.name}\n")
     for reason in (*result.invalid_because, *result.failed_because):
-        lines.append(f"{reason}\n", style="red")
+        lines.append(f"{printable(reason)}\n", style="red")
     for warning in result.warnings:
-        lines.append(f"note: {warning}\n", style="dim")
+        lines.append(f"note: {printable(warning)}\n", style="dim")
     style = _STYLES[result.verdict]
     title = Text(f" {result.scenario}: {result.verdict} ", style=style)
     lines.rstrip()

@@ -81,6 +81,25 @@ def test_the_table_tells_the_verdict_and_the_first_findings(result: Result) -> N
         assert part in text
 
 
+def test_nothing_of_a_servers_text_steers_the_terminal(result: Result) -> None:
+    evil = "\x1b[2J[red]\u202e"
+    finding = Finding(Fault.GHOST, evil, evil, evil, [Moment(1.0, evil)])
+    result = result.model_copy(
+        update={
+            "findings": [finding],
+            "invalid_because": [evil],
+            "warnings": [evil],
+            "failed_because": [evil],
+        }
+    )
+    console = Console(width=200, file=io.StringIO())
+    print_result(result, console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "\x1b" not in text and "\u202e" not in text
+    assert text.count("\\x1b[2J[red]\\u202e") == 7
+
+
 def test_the_live_view_draws_each_second() -> None:
     view = LiveView("fanout", total=10.0)
     console = Console(width=100, file=io.StringIO(), highlight=False)
