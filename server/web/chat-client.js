@@ -437,7 +437,10 @@ export class ChatSession {
       this.#gapEnd = gap.to;
       this.#do({ kind: 'fill', after: gap.from - 1 });
     } else this.#attempt = 0;
-    for (const entry of this.pending.values()) this.#transmit(entry);
+    for (const entry of this.pending.values()) {
+      if (replaced) entry.seq = undefined; // was of the old log
+      this.#transmit(entry);
+    }
   }
 
   /** A saved message, live or replayed. @param {Frame} frame */

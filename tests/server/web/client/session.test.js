@@ -173,6 +173,14 @@ test('a message that was seen as saved is delivered, also when its ACK is lost',
   }
 });
 
+test('what was seen in a log that was replaced since proves nothing', () => {
+  const bench = new Bench().open().submit('a').saved(1, { type: 'CHAT_MESSAGE', message_id: 'a' });
+  bench.session.lost(1006, '');
+  bench.session.connect();
+  bench.welcome({ epoch: 'e2' }).after(10_000).after(10_000);
+  assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'failed']);
+});
+
 test('an ACK that comes after the time-out still delivers', () => {
   const bench = new Bench({ ackTimeout: 10 }).open().submit('a').after(10).after(10);
   assert.equal(bench.session.failed.size, 1);
