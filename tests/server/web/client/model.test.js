@@ -21,6 +21,7 @@ function randomOf(seed) {
 /** A correct server with one conversation and one connection. */
 class Server {
   log = [];
+  epoch = 1;
   connected = false;
   refusesWith = null;
   toClient = [];
@@ -42,15 +43,24 @@ class Server {
     } else this.#push({ type: 'ACK', message_id, seq: this.save(message_id, 'kai'), duplicate });
   }
 
-  welcome(lastSeq) {
+  /** @param {number | null} lastSeq @param {string | null} epoch which the client brings */
+  welcome(lastSeq, epoch) {
     this.lose();
     this.connected = true;
     const newest = this.log.length;
-    const missed = lastSeq === null ? [] : this.log.slice(lastSeq);
-    const gap = missed.length > MAX_REPLAY ? { from: Number(lastSeq) + 1, to: newest } : null;
-    const data = { event: 'connected', client_id: 'phone', session_id: 's', epoch: 'e', last_seq: newest, gap, heartbeat_timeout: 1e6 };
+    const isReplaced = lastSeq !== null && (![null, `e${this.epoch}`].includes(epoch) || lastSeq > newest);
+    const missed = lastSeq === null ? [] : this.log.slice(isReplaced ? 0 : lastSeq);
+    const hasGap = isReplaced ? newest > 0 : missed.length > MAX_REPLAY;
+    const gap = hasGap ? { from: newest - missed.length + 1, to: newest } : null;
+    const data = { event: 'connected', client_id: 'phone', session_id: 's', epoch: `e${this.epoch}`, last_seq: newest, gap, heartbeat_timeout: 1e6 };
     this.#push({ type: 'SYSTEM', data });
     if (!gap) for (const frame of missed) this.#push(frame);
+  }
+
+  /** An old backup takes the log's place; returns what is not in it. */
+  restore(length) {
+    this.epoch += 1;
+    return this.log.splice(length);
   }
 
   lose() {
@@ -73,6 +83,9 @@ class World {
   /** What had been said before the session first came. */
   begunAt = 0;
   status = new Map();
+  /** Messages that a restored backup did not have. */
+  gone = new Set();
+  epoch = 'e1';
   wantsConnection = false;
   fills = [];
 
@@ -89,9 +102,10 @@ class World {
     connectionIsMade: () => {
       if (!this.wantsConnection) return;
       this.wantsConnection = false;
-      const lastSeq = new URLSearchParams(this.session.path.split('?')[1]).get('last_seq');
-      if (lastSeq === null) this.begunAt = this.server.log.length;
-      this.server.welcome(lastSeq);
+      const brought = new URLSearchParams(this.session.path.split('?')[1]);
+      const lastSeq = brought.has('last_seq') ? Number(brought.get('last_seq')) : null;
+      if (lastSeq === null) [this.begunAt, this.epoch] = [this.server.log.length, `e${this.server.epoch}`];
+      this.server.welcome(lastSeq, brought.get('epoch'));
     },
     connectionFails: () => {
       if (this.wantsConnection) this.session.lost(1006, '');
@@ -101,6 +115,11 @@ class World {
       if (!this.server.connected) return;
       this.server.lose();
       this.session.lost([1001, 1006, 4002][this.pick(3)], '');
+    },
+    backupIsRestored: () => {
+      if (this.pick(8)) return; // now and then
+      for (const { message_id } of this.server.restore(this.pick(this.server.log.length + 1))) this.gone.add(message_id);
+      this.happenings.connectionIsLost();
     },
     frameArrivesAtClient: () => {
       if (this.server.toClient.length) this.session.received(this.server.toClient.shift());
@@ -165,7 +184,9 @@ class World {
     assert.equal(this.session.state, 'open');
     assert.equal(this.shown.length, this.server.log.length - this.begunAt);
     assert.equal(this.session.pending.size, 0);
-    for (const [id, status] of this.status) assert.equal(status, this.#isSaved(id) ? 'delivered' : 'failed', id);
+    for (const [id, status] of this.status) {
+      if (!this.gone.has(id)) assert.equal(status, this.#isSaved(id) ? 'delivered' : 'failed', id);
+    }
   }
 
   newId() {
@@ -182,9 +203,11 @@ class World {
     if (name === 'message') {
       this.shown.push(args[0].seq);
       assert.equal(args[0].seq, this.begunAt + this.shown.length);
+    } else if (name === 'system' && args[0].data.epoch !== this.epoch) {
+      [this.epoch, this.shown, this.begunAt] = [args[0].data.epoch, [], 0]; // all of it is news
     } else if (name === 'status') {
       const [id, status] = args;
-      assert.ok(status !== 'delivered' || this.#isSaved(id), `${id} is not saved`);
+      assert.ok(status !== 'delivered' || this.#isSaved(id) || this.gone.has(id), `${id} is not saved`);
       this.status.set(id, status);
     }
   }
