@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+import structlog
 import uvloop
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -68,6 +69,8 @@ from server.store.sqlite import SqliteStore
 from server.store.sqlite_schema import SchemaTooNew
 from server.transport.limits import Limits
 from server.transport.uvicorn_server import Server, server_config
+
+log = structlog.get_logger()
 
 VERSION: Final = version("chatctl")
 _CANNOT_START: Final = 2  # exit code: usage or configuration
@@ -318,7 +321,7 @@ async def _serve(settings: Settings) -> int:
         add_routes(app, services)
         host, port = settings.server.host, settings.server.port
         config = server_config(app, host, port, Limits(settings.limits.max_frame_bytes))
-        on_started = partial(_print_addresses, settings.server.web_client)
+        on_started = partial(_tell_addresses, settings.server.web_client)
         server = Server(config, services.shutdown.drain, settings.server.shutdown_grace, on_started)
         try:
             await server.serve()
@@ -328,7 +331,9 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-def _print_addresses(has_page: bool, host: str, port: int) -> None:
+def _tell_addresses(has_page: bool, host: str, port: int) -> None:
+    """To whoever started the server, and to the log."""
+    log.info("listening", version=VERSION, host=host, port=port)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if has_page:
         print(f"Chat page  http://{where}/app")

@@ -123,19 +123,20 @@ class Delivery:
         self._manager.flush()
         if unsaved:
             self.withdrawn(unsaved)
-        else:
+        elif self._failed_at > -math.inf:
             self._failed_at = -math.inf
+            log.info("messages are saved again")
         self._trail.committed(items, results)
 
     def withdrawn(self, items: list[Save]) -> None:
-        self._failed_at = time.monotonic()
+        self._note_failure()
         self._unsaved += len(items)
         self._background.run(self._answer_unsaved(items), "answer-unsaved")
 
     def overdue(self, items: list[Save]) -> None:
         """Whoever asked too long ago hears that the outcome is open; the save itself goes on."""
-        self._failed_at = time.monotonic()
-        limit = self._failed_at - self.timeout
+        self._note_failure()
+        limit = time.monotonic() - self.timeout
         for save in items:
             for asker, _ in [entry for entry in save.askers if entry[1] <= limit]:
                 asker.settled(save, OUTCOME_UNKNOWN, 0, False)
@@ -143,9 +144,16 @@ class Delivery:
 
     def failed(self, items: list[Save], fault: BaseException) -> None:
         log.error("the store failed", exc_info=fault)
-        now = self._failed_at = time.monotonic()
+        self._note_failure()
+        now = time.monotonic()
         for save in items:
             self._answer_without_broadcast(save, OUTCOME_UNKNOWN, now)
+
+    def _note_failure(self) -> None:
+        """The log hears of it once, however many messages it is."""
+        if self._failed_at == -math.inf:
+            log.warning("messages cannot be saved", pending=self.pending)
+        self._failed_at = time.monotonic()
 
     async def _answer_unsaved(self, saves: list[Save]) -> None:
         """One may be a resend of a message that was saved earlier, which a plain NACK would deny."""

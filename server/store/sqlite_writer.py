@@ -9,6 +9,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from server.core.model import (
     CANNOT_BE_STORED,
     CONVERSATION_GONE,
@@ -27,6 +29,7 @@ from server.protocol import MessageType
 from server.store.restoring import Mark, mark_of
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 _COLUMNS: Final = "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish"
 MESSAGE_COLUMNS: Final = "seq, message_id, type, sender, data, created_at, client_timestamp, finish"
@@ -91,6 +94,7 @@ class SqliteWriter:
         self._connect = connect
         self._db = connect()
         self._last_seqs: dict[int, int] = {}
+        self._fault = ""  # what the database said since it last saved
 
     def close(self) -> None:
         self._db.close()
@@ -103,7 +107,8 @@ class SqliteWriter:
         """See MessageStore.save."""
         try:
             drafts = self._claim(batch)
-        except sqlite3.Error:
+        except sqlite3.Error as fault:
+            self._tell(fault)
             return [STORE_UNAVAILABLE for _ in batch.claim()]
         saved = self._save(drafts) if drafts else []
         return saved if isinstance(saved, list) else saved()
@@ -184,6 +189,7 @@ class SqliteWriter:
                 if not _is_locked(fault):
                     self._reconnect()
                     raise
+                self._tell(fault)
                 time.sleep(_LOCKED_PAUSE)
                 continue
             if items := batch.claim():
@@ -204,7 +210,8 @@ class SqliteWriter:
         try:
             self._begin_again()
             outcomes = [self._save_one(draft) for draft in drafts]
-        except sqlite3.Error:
+        except sqlite3.Error as fault:
+            self._tell(fault)
             self._undo(drafts)
             return [STORE_UNAVAILABLE for _ in drafts]
         except Exception:
@@ -242,9 +249,17 @@ class SqliteWriter:
         try:
             self._db.execute("COMMIT")
         except sqlite3.Error as fault:
+            self._tell(fault)
             is_cut_short = getattr(fault, "sqlite_errorcode", 0) in _CUT_SHORT
             return partial(self._look_up, drafts, outcomes, is_cut_short)
+        self._fault = ""
         return outcomes
+
+    def _tell(self, fault: sqlite3.Error) -> None:
+        """In the log, once for as long as it lasts: batches come hundreds of times a second."""
+        if str(fault) != self._fault:
+            self._fault = str(fault)
+            log.warning("the database does not save", error=self._fault)
 
     def _look_up(self, drafts: list[Draft], outcomes: list[Outcome], is_cut_short: bool) -> list[Outcome]:
         """After an error at COMMIT: what is in the database decides, as a new connection sees it.

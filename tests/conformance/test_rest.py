@@ -25,4 +25,4 @@ def test_every_answer_is_as_the_openapi_document_says(tmp_path: Path) -> None:
             check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert server.errors == ""
+        assert not [line for line in server.errors.splitlines() if '"level": "info"' not in line]

@@ -1,9 +1,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.server import running_server
 
 _LOG = """
 import logging, structlog
@@ -66,3 +69,12 @@ def test_as_json_what_others_wrote_is_ascii() -> None:
 def test_a_stack_shows_no_local_variables(format: str) -> None:
     """They hold messages and tokens."""
     assert "the-token" not in _run(format)
+
+
+def test_a_server_tells_of_its_start_and_its_end(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        assert server.terminate() == 0
+        told = _json_lines(server.errors)
+    assert [line["event"] for line in told] == ["listening", "shutting down", "shut down"]
+    assert {line["level"] for line in told} == {"info"}
+    assert told[0]["port"] == server.port

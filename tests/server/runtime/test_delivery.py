@@ -205,14 +205,20 @@ async def test_a_store_that_saves_nothing_is_in_doubt_until_it_saves_again_or_fo
     bench = Bench()
     phone = await bench.join("phone")
     is_saving = [bench.delivery.is_saving]
-    outcomes: list[Outcome] = [STORE_UNAVAILABLE, 1, STORE_UNAVAILABLE]
-    for number, outcome in enumerate(outcomes):
-        phone.say(f"m{number}")
-        await until(lambda number=number: len(bench.commits.answers) > number)  # type: ignore[misc]
-        bench.commits.batches[number].claim()
-        bench.settle_with(outcome, number=number)
-        await bench.delivery.drained()
-        is_saving.append(bench.delivery.is_saving)
-    assert is_saving == [True, False, True, False]
+    outcomes: list[Outcome] = [STORE_UNAVAILABLE, STORE_UNAVAILABLE, 1, STORE_UNAVAILABLE]
+    with capture_logs() as logs:
+        for number, outcome in enumerate(outcomes):
+            phone.say(f"m{number}")
+            await until(lambda number=number: len(bench.commits.answers) > number)  # type: ignore[misc]
+            bench.commits.batches[number].claim()
+            bench.settle_with(outcome, number=number)
+            await bench.delivery.drained()
+            is_saving.append(bench.delivery.is_saving)
+    assert is_saving == [True, False, False, True, False]
+    assert [(line["event"], line["log_level"]) for line in logs if line["log_level"] != "debug"] == [
+        ("messages cannot be saved", "warning"),
+        ("messages are saved again", "info"),
+        ("messages cannot be saved", "warning"),
+    ]
     monkeypatch.setattr(module, "_DOUBT_SECONDS", 0.0)
     assert bench.delivery.is_saving

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from server.core.model import (
     CANNOT_BE_STORED,
@@ -288,6 +289,23 @@ async def test_a_full_disk_is_unavailable_and_all_is_normal_once_there_is_room(
         tap.on_each_connection(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
         assert await save(store, *large) == [2, 3, 4, 5, 6]
         assert len(await whole_history(store, a.key)) == 6
+
+
+@asynchronous
+async def test_what_the_database_says_is_logged_once_for_as_long_as_it_lasts(
+    store: SqliteStore, tap: Tap
+) -> None:
+    async with opened(store):
+        (a,) = await create(store, "a")
+        with capture_logs() as logs:
+            for number in range(2):
+                tap.spoil("INSERT", times=4)
+                for again in range(2):
+                    assert await save(store, draft(a.key, f"m{number}{again}")) == [STORE_UNAVAILABLE]
+                assert await save(store, draft(a.key, f"m{number}")) == [number + 1]
+        assert [(line["event"], line["error"]) for line in logs] == [
+            ("the database does not save", "disk I/O error")
+        ] * 2
 
 
 @asynchronous
