@@ -1,5 +1,6 @@
 """REST errors: one shape for all, `{"type":"NACK","message_id":...,"data":"text","error":{...}}`."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -169,7 +170,7 @@ def _headers(status: int, why: Refused) -> dict[str, str]:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
-        headers["Retry-After"] = str(max(RETRY_AFTER, round(why.retry_after or 0)))
+        headers["Retry-After"] = str(max(RETRY_AFTER, math.ceil(why.retry_after or 0)))
     return headers
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.device import Device
 from tests.support.knock import OK, knock, verdict
@@ -216,6 +218,24 @@ def test_tokens_and_keys_are_never_logged(tmp_path: Path, format: str) -> None:
     for secret in (kais, bens, wrong, SECRET, KEY):
         assert secret not in said
         assert secret[-20:] not in said
+
+
+def test_tokens_are_verified_by_a_public_key_file(tmp_path: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pem").write_bytes(pem)
+    good, forged = (
+        jwt.encode({"sub": "kai", "exp": time.time() + 60}, key, "ES256")
+        for key in (private, ec.generate_private_key(ec.SECP256R1()))
+    )
+    with running_server(
+        tmp_path, auth__jwt_public_key_file="key.pem", auth__jwt_algorithms="ES256"
+    ) as server:
+        with knock(server, query=f"&token={good}") as socket:
+            assert verdict(socket) == OK
+        for bad in (forged, token()):
+            with knock(server, query=f"&token={bad}") as socket:
+                assert verdict(socket) == (1008, "the token is not valid")
 
 
 def test_a_key_that_fits_no_algorithm_stops_the_start_in_one_line(tmp_path: Path) -> None:
