@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chatctl.client.events import Event, Failed, Message, Unreadable
+from chatctl.client.events import Event, Failed, Message, Unreadable, Welcomed
 from chatctl.client.outgoing import Outgoing, Status
 from chatctl.client.session import Session
 from server.protocol import ErrorCode, MessageType
@@ -27,6 +27,7 @@ class Server:
 
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
+        self.epoch = 1
         self.to_client: list[str] = []
         self.connected = False
         self.refuse_with: ErrorCode | None = None
@@ -54,22 +55,28 @@ class Server:
         seq, duplicate = self.save(frame["message_id"], frame["data"], USER)
         self._push({"type": "ACK", "seq": seq, **answer} | ({"duplicate": True} if duplicate else {}))
 
-    def welcome(self, last_seq: int | None) -> None:
+    def welcome(self, last_seq: int | None, epoch: str | None) -> None:
         self.connected, newest = True, len(self.log)
-        missed = [] if last_seq is None else self.log[last_seq:]
-        gap = (
-            {"from": last_seq + 1, "to": newest}
-            if last_seq is not None and len(missed) > MAX_REPLAY
-            else None
-        )
+        after = newest if last_seq is None else last_seq
+        is_replaced = last_seq is not None and (epoch != f"e{self.epoch}" or last_seq > newest)
+        missed = self.log[0 if is_replaced else after :]
+        has_gap = bool(missed) if is_replaced else len(missed) > MAX_REPLAY
+        gap = {"from": newest - len(missed) + 1, "to": newest} if has_gap else None
         data = {"event": "connected", "protocol": 1, "user_id": USER, "client_id": "d", "session_id": "s"}
-        data |= {"connection_id": "k", "last_seq": newest, "epoch": "e", "resumed": True, "gap": gap}
+        data |= {"connection_id": "k", "last_seq": newest, "resumed": True, "gap": gap}
+        data |= {"epoch": f"e{self.epoch}"}
         data |= {"recovered": 0 if gap else len(missed), "heartbeat_interval": 1e6, "heartbeat_timeout": 2e6}
         data |= {"ack_timeout": ACK_TIMEOUT, "max_text_length": 9, "rate_limit": None, "ai": {}, "devices": 1}
         self.to_client = []
         self._push({"type": "SYSTEM", "data": data})
         for frame in [] if gap else missed:
             self._push(frame)
+
+    def restore(self, length: int) -> list[dict[str, Any]]:
+        """An old backup takes the log's place; what is not in it."""
+        self.epoch += 1
+        gone, self.log = self.log[length:], self.log[:length]
+        return gone
 
     def lose(self) -> None:
         self.connected, self.to_client = False, []
@@ -91,6 +98,7 @@ class ClientAndServer(RuleBasedStateMachine):
         self.sent: list[Outgoing] = []
         self.failed: list[Outgoing] = []
         self.begun_at: int | None = None
+        self.gone: set[str] = set()  # that a restored backup did not have
 
     # -- what may happen, in any order ---------------------------------------------------------------
 
@@ -109,7 +117,7 @@ class ClientAndServer(RuleBasedStateMachine):
         self.session.start_connection("ws://host", self.now)
         if self.session.last_seq is None:
             self.begun_at = len(self.server.log)
-        self.server.welcome(self.session.last_seq)
+        self.server.welcome(self.session.last_seq, self.session.epoch)
 
     @precondition(lambda self: self.server.connected)
     @rule()
@@ -117,6 +125,13 @@ class ClientAndServer(RuleBasedStateMachine):
         self.server.lose()
         self.to_server.clear()
         self._see(self.session.disconnected(1006, "", fraction=0.5))
+
+    @precondition(lambda self: self.server.connected)
+    @rule(data=st.data())
+    def a_backup_is_restored(self, data: st.DataObject) -> None:
+        length = data.draw(st.integers(0, len(self.server.log)))
+        self.gone |= {frame["message_id"] for frame in self.server.restore(length)}
+        self.connection_is_lost()
 
     @precondition(lambda self: self.server.to_client)
     @rule(count=st.integers(1, 5))
@@ -168,7 +183,8 @@ class ClientAndServer(RuleBasedStateMachine):
     def delivered_means_saved_once(self) -> None:
         saved = Counter(frame["message_id"] for frame in self.server.log)
         for message in self.sent:
-            assert message.status is not Status.DELIVERED or saved[message.message_id] == 1
+            is_saved = saved[message.message_id] == 1 or message.message_id in self.gone
+            assert message.status is not Status.DELIVERED or is_saved
 
     @invariant()
     def last_seq_never_passes_over_what_was_not_shown(self) -> None:
@@ -192,7 +208,8 @@ class ClientAndServer(RuleBasedStateMachine):
         assert not self.session.in_flight
         saved = {frame["message_id"] for frame in self.server.log}
         last_try = {message.message_id: message for message in self.sent}
-        for message_id, message in last_try.items():
+        for message_id in last_try.keys() - self.gone:
+            message = last_try[message_id]
             assert (message_id in saved) == (message.status is Status.DELIVERED)
 
     # -- helpers -------------------------------------------------------------------------------------
@@ -209,7 +226,9 @@ class ClientAndServer(RuleBasedStateMachine):
     def _see(self, events: list[Event]) -> None:
         for event in events:
             assert not isinstance(event, Unreadable)
-            if isinstance(event, Message):
+            if isinstance(event, Welcomed) and event.replaced:
+                self.shown, self.begun_at = [], 0  # all of it is news
+            elif isinstance(event, Message):
                 assert event.fault is None
                 if event.new:
                     self.shown.append(event.seq)

@@ -211,6 +211,8 @@ class Conversation(RuleBasedStateMachine):
         self.stage.manager.flush()
         self._leave(client, is_replaced=True)
         client.welcomed(StageDevice(connection, socket))
+        found = await self.store.find_conversation(CONVERSATION)
+        assert found is not None and socket.frames[0]["data"]["last_seq"] <= found.last_seq
         if gap := socket.frames[0]["data"]["gap"]:
             for message in await self._history(gap["from"] - 1, gap["to"]):
                 client.seen[message.seq] = message.message_id
