@@ -5,13 +5,14 @@ import { Composer } from './composer.js';
 import { ConnectionBanner } from './connection.js';
 import { ConversationList } from './conversations.js';
 import { el, find, icon, paintAvatar, spoken } from './dom.js';
-import { nameOf, plural } from './format.js';
+import { nameOf, plural, toPeople } from './format.js';
 import { Older } from './history.js';
 import { ofTab } from './keep.js';
 import { MessageList } from './messages.js';
 import { Notices } from './notices.js';
 import { askWho } from './start.js';
 import { offerThemes } from './themes.js';
+import { token, userOf } from './token.js';
 
 /** @typedef {import('../chat-client.js').Frame} Frame */
 /** @typedef {import('../chat-client.js').ChatError} ChatError */
@@ -338,7 +339,8 @@ class ChatPage {
 
 /** @param {ChatError} error */
 function explain({ message, retryAfter }) {
-  return retryAfter === undefined ? message : `${message.replace(/\.$/, '')}. Try again in ${Math.ceil(retryAfter)} s.`;
+  const why = toPeople(message);
+  return retryAfter === undefined ? why : `${why.replace(/\.$/, '')}. Try again in ${Math.ceil(retryAfter)} s.`;
 }
 
 /** The address of a conversation. @param {string} user @param {string} conversation */
@@ -346,15 +348,10 @@ function address(user, conversation) {
   return `/app?${new URLSearchParams({ user, conversation })}${location.hash}`;
 }
 
-/** From the address's fragment, which never leaves the browser. */
-function token() {
-  return new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
-}
-
 async function start() {
   offerThemes(find('[data-part=theme]'));
   const query = new URLSearchParams(location.search);
-  const known = query.get('user');
+  const known = query.get('user') ?? userOf(token());
   const who = known ? { user: known, conversation: query.get('conversation') } : await askWho(null);
   if (!who) return;
   const page = new ChatPage(who.user, who.conversation ?? `conv_${who.user}_ai_alex`);

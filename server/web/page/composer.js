@@ -125,9 +125,16 @@ export class Composer {
     this.#counter.hidden = length < this.#limit * SHOW_COUNT_FROM;
     this.#counter.textContent = `${length} / ${this.#limit}`;
     this.#counter.classList.toggle('over', length > this.#limit);
-    // As high as the text; the style sheet sets the bounds.
+    this.#fit();
+  }
+
+  /** As high as the text; the style sheet sets the bounds. */
+  #fit() {
+    // Lower while it is measured, it would let the conversation above scroll.
+    this.#form.style.height = `${this.#form.offsetHeight}px`;
     this.#text.style.height = 'auto';
     this.#text.style.height = `${this.#text.scrollHeight}px`;
+    this.#form.style.height = '';
   }
 }
 

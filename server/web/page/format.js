@@ -24,6 +24,12 @@ export function plural(count, one, many) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
+/** Why a message was refused, without the field's name, which says nothing to a person. @param {string} reason */
+export function toPeople(reason) {
+  const words = reason.replace(/^data: /, '');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** Unicode code points, which is how the server counts. @param {string} text */
 export function lengthOf(text) {
   return [...text].length;

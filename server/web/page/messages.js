@@ -1,7 +1,7 @@
 /** The message list: one element a message, kept in order and up to date. */
 
 import { el, icon, paintAvatar, spoken } from './dom.js';
-import { clockTime, dayLabel, fullTime } from './format.js';
+import { clockTime, dayLabel, fullTime, toPeople } from './format.js';
 import { rows } from './timeline.js';
 
 /** @typedef {import('./timeline.js').Item} Item */
@@ -37,6 +37,8 @@ export class MessageList {
   #drawing = false;
   /** Whether the newest stays in view. */
   #following = true;
+  /** How far down that was. */
+  #top = 0;
   /** The other side. @type {{id: string, name: string, status?: string}} */
   ai = { id: 'ai', name: 'AI' };
 
@@ -123,12 +125,15 @@ export class MessageList {
   toEnd() {
     this.#following = true;
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#top = this.#scroller.scrollTop;
   }
 
-  /** Where a person is reading. */
+  /** Where a person is reading. It is not they who move away from the end when the composer grows. */
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    this.#following = scrollHeight - scrollTop - clientHeight < AT_END;
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < AT_END;
+    this.#following = isAtEnd || (this.#following && scrollTop >= this.#top);
+    this.#top = scrollTop;
   }
 
   /** Once for all changes of one moment. */
@@ -222,7 +227,7 @@ export class MessageList {
     if (streaming) return [button('stop', 'stop', 'Stop', () => this.#actions.stop(id))];
     if (status !== 'failed') return [];
     return [
-      el('span', { class: 'reason' }, error?.message ?? 'Not delivered'),
+      el('span', { class: 'reason' }, toPeople(error?.message ?? 'Not delivered')),
       button('retry', 'retry', 'Retry', () => this.#actions.retry(id)),
       button('discard', 'bin', 'Delete', () => this.#actions.discard(id)),
     ];

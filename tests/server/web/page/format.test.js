@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { dayLabel, lengthOf, nameOf, plural, slug } from '../../../../server/web/page/format.js';
+import { dayLabel, lengthOf, nameOf, plural, slug, toPeople } from '../../../../server/web/page/format.js';
 
 test('a name becomes part of an identifier', () => {
   assert.equal(slug('Zoë K.', 'x'), 'zoe-k');
@@ -14,6 +14,11 @@ test('a conversation is named after its AI until the server tells', () => {
   assert.equal(nameOf('conv_kai_ai_alex'), 'Alex');
   assert.equal(nameOf('ai_sam'), 'Sam');
   assert.equal(nameOf('something'), 'Something');
+});
+
+test('a reason is told without the name of a field', () => {
+  assert.equal(toPeople('data: the text is too long'), 'The text is too long');
+  assert.equal(toPeople('No data: nothing'), 'No data: nothing');
 });
 
 test('days are told as people do', () => {

@@ -94,3 +94,6 @@ def test_with_sign_in_the_page_wants_a_token_and_goes_on_with_a_new_one(
         state(page, "open")
         page.reload()
         expect(with_status(page, "signed in", "delivered")).to_be_visible()
+        nameless = open_context().new_page()
+        nameless.goto(f"{server.url}/app#{address(seconds=60).partition('#')[2]}")
+        expect(with_status(nameless, "signed in", "delivered")).to_be_visible()

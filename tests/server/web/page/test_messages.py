@@ -91,7 +91,7 @@ def test_a_refused_message_fails_with_a_toast_and_keeps_its_text(
     expect(failed).to_be_visible()
     expect(failed).to_contain_text("Not delivered")
     expect(page.get_by_test_id("toast")).to_have_attribute("role", "alert")
-    expect(page.get_by_test_id("toast")).to_contain_text("4000")
+    expect(page.get_by_test_id("toast")).to_contain_text("The text has 4499 characters, at most 4000")
     expect(page.get_by_test_id("composer")).to_have_value(long)
     expect(page.get_by_test_id("send")).to_be_enabled()
     expect(failed.get_by_test_id("retry")).to_be_visible()
@@ -269,6 +269,27 @@ def test_a_person_who_reads_above_stays_there_and_is_told_of_new_messages(
     page.get_by_role("button", name="1 new message").click()
     expect(message(page, "something new")).to_be_in_viewport()
     expect(page.get_by_role("button", name="1 new message")).to_be_hidden()
+
+
+def test_a_message_of_many_lines_leaves_the_newest_in_view(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    for number in range(40):
+        scripted.keep(data=f"message {number}")
+    page = open_chat(scripted)
+    expect(message(page, "message 39")).to_be_in_viewport()
+    page.get_by_test_id("composer").evaluate("""composer => {
+        composer.value = 'line\\n'.repeat(8) + 'end';
+        composer.dispatchEvent(new Event('input'));
+        document.querySelector('.scroller').dispatchEvent(new Event('scroll'));  // before the layout is told
+    }""")
+    expect(message(page, "message 39")).to_be_in_viewport(ratio=1)
+    scripted.answer = lambda frame: []
+    page.get_by_test_id("composer").press("Enter")
+    sent = page.locator("[data-status=sending]")
+    expect(sent.locator(".meta")).to_be_in_viewport(ratio=1)
+    scripted.say(**scripted.keep(data="an answer"))
+    expect(message(page, "an answer")).to_be_in_viewport(ratio=1)
 
 
 def test_an_answer_grows_in_place_and_becomes_the_message(
