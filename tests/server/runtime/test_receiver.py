@@ -1,14 +1,17 @@
 """Protocol, sections 2 to 4: how each frame is answered, and what passes on of it."""
 
+import asyncio
 import json
 import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.core.clock import DAY_MS, rfc3339
 from server.core.rate_limit import RateLimiter
-from server.protocol import CloseCode
+from server.protocol import CloseCode, is_identifier
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.stage import MAX_INVALID_FRAMES, Stage, StageDevice, turns
@@ -276,3 +279,52 @@ async def test_what_is_wrong_or_not_allowed_is_told_before_the_rate_and_costs_no
         await turns(5)
     assert codes == [code for _, code in wrong] * 2
     assert [f["message_id"] for f in device.answers if f["type"] == "ACK"] == ["m2", "m2"]
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+_IN_ORDER: list[dict[str, Any]] = [
+    {"type": "CHAT_MESSAGE", "data": "text"},
+    {"type": "TYPING_INDICATOR", "data": {"is_typing": True}},
+    {"type": "READ_RECEIPT", "data": {"seq": 1}},
+    {"type": "CANCEL_RESPONSE", "data": {"message_id": "a1"}},
+    {"type": "AUTH_REFRESH", "data": {"token": "x"}},
+    {"type": "PING", "data": {"n": 1}},
+    {"type": "PONG"},
+    {"type": "ACK", "data": "a server's type"},
+]
+# Up to two fields of a frame that is in order are taken away or are something else.
+_changes = st.dictionaries(
+    st.sampled_from(["type", "message_id", "conversation_id", "data"]), st.none() | _json, max_size=2
+)
+_frames = st.builds(
+    lambda frame, changes: frame | {"message_id": "m1"} | changes, st.sampled_from(_IN_ORDER), _changes
+)
+
+
+@given(_frames | _json)
+def test_every_frame_gets_exactly_the_answer_that_it_is_due(frame: Any) -> None:
+    async def answers_to(frame: Any) -> list[dict[str, Any]]:
+        stage = Stage(MemoryStore())
+        device = await stage.join("phone")
+        device.send(frame)
+        await stage.settle()
+        return device.answers
+
+    message_id = frame.get("message_id") if isinstance(frame, dict) else None
+    has_id = isinstance(message_id, str) and is_identifier(message_id)
+    type = frame.get("type") if isinstance(frame, dict) else None
+    answers = asyncio.run(answers_to(frame))
+    types = [answer["type"] for answer in answers]
+    assert all(answer["message_id"] == message_id for answer in answers if has_id)
+    if type == "PONG":
+        assert types in ([], ["NACK"] if has_id else ["ERROR"])
+    elif type == "PING":
+        assert types in (["PONG"], ["NACK"] if has_id else ["ERROR"])
+    elif has_id:
+        assert types in (["ACK"], ["NACK"])
+    else:
+        assert types == ["ERROR"] or (type == "TYPING_INDICATOR" and types == [])
