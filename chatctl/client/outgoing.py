@@ -45,6 +45,7 @@ class Outgoing:
     data: Any
     payload: str
     number: int  # the order in which the session was told to send
+    timestamp: str | None = None  # the client's own stamp
     deadline: float = 0.0
     status: Status = Status.SENDING
     transmissions: int = 0  # over all connections, as are the NACKs

@@ -193,7 +193,7 @@ class Session:
         if timestamp is not None:
             frame["timestamp"] = timestamp
         self._numbers += 1
-        message = Outgoing(message_id, type_, data, _encode(frame), self._numbers)
+        message = Outgoing(message_id, type_, data, _encode(frame), self._numbers, timestamp)
         self._launch(message, now)
         return message
 
@@ -206,7 +206,8 @@ class Session:
             raise ValueError(f"message {message.message_id} has not failed")
         same_id = message.outcome_open and message.failure.retryable
         self.discard(message)
-        again = self.send_frame(message.type, message.message_id if same_id else new_id, message.data, now)
+        message_id = message.message_id if same_id else new_id
+        again = self.send_frame(message.type, message_id, message.data, now, message.timestamp)
         if same_id:
             again.transmissions += message.transmissions
             again.nacks = message.nacks

@@ -455,11 +455,13 @@ def test_the_servers_ack_timeout_counts_unless_another_is_configured() -> None:
     assert opened(ack_timeout=2.0).ack_timeout == 2.0
 
 
-def test_a_client_timestamp_is_sent_along() -> None:
+def test_a_client_timestamp_is_sent_along_and_kept_by_a_retry() -> None:
     session = opened()
-    session.send("m", "hello", 0.0, timestamp="2026-11-23T04:00:00Z")
+    message = session.send("m", "hello", 0.0, timestamp="2026-11-23T04:00:00Z")
+    session.receive(nack("m", ErrorCode.RATE_LIMITED), 1.0)
+    session.retry(message, "m2", 2.0)
 
-    assert sent(session)[0]["timestamp"] == "2026-11-23T04:00:00Z"
+    assert [frame["timestamp"] for frame in sent(session)] == ["2026-11-23T04:00:00Z"] * 2
 
 
 # -- order and recovery ------------------------------------------------------------------------------
