@@ -29,6 +29,7 @@ from server.runtime.group_commit import GroupCommit
 from server.runtime.manager import ConnectionManager
 from server.runtime.missed import Missed
 from server.runtime.room import Room
+from server.runtime.steps import steps
 from server.runtime.trail import Trail
 from server.runtime.typing import TypingRelay
 
@@ -157,18 +158,30 @@ class Delivery:
 
     async def _answer_unsaved(self, saves: list[Save]) -> None:
         """One may be a resend of a message that was saved earlier, which a plain NACK would deny."""
-        outcomes: list[Outcome] = [STORE_UNAVAILABLE] * len(saves)
-        try:
-            with contextlib.suppress(StoreUnavailable, TimeoutError):
-                async with asyncio.timeout(_SECOND_LOOK_SECONDS):
-                    for place, save in enumerate(saves):
-                        if stored := await self._store.find_message(save.conversation_key, save.message_id):
-                            outcomes[place] = settle_resend(save, stored)
-        finally:
-            self._unsaved -= len(saves)
+        end = asyncio.get_running_loop().time() + _SECOND_LOOK_SECONDS
+        for step in steps(saves):
+            outcomes = await self._second_look(step, end)
+            self._unsaved -= len(step)
             now = time.monotonic()
-            for save, outcome in zip(saves, outcomes, strict=True):
+            for save, outcome in zip(step, outcomes, strict=True):
                 self._answer_without_broadcast(save, outcome, now)
+            await asyncio.sleep(0)
+
+    async def _second_look(self, saves: list[Save], end: float) -> list[Outcome]:
+        """What the store tells until that time of the loop's clock."""
+        questions = [self._store.find_message(save.conversation_key, save.message_id) for save in saves]
+        try:
+            async with asyncio.timeout_at(end):
+                found = await asyncio.gather(*questions)
+        except (StoreUnavailable, TimeoutError):
+            return [STORE_UNAVAILABLE] * len(saves)
+        except Exception:
+            log.exception("the store failed")
+            return [OUTCOME_UNKNOWN] * len(saves)
+        return [
+            STORE_UNAVAILABLE if stored is None else settle_resend(save, stored)
+            for save, stored in zip(saves, found, strict=True)
+        ]
 
     def _broadcast(self, save: Save, seq: int) -> int:
         room = save.room

@@ -1,7 +1,7 @@
 """Group commit: whatever arrives while one transaction runs goes into the next.
 
-No timer gathers: at low load an item is committed at once and alone, at high load in the largest
-batch that keeps the database busy. One timer watches the deadlines.
+No timer gathers: at low load an item is committed at once and alone, at high load in batches that
+keep the database busy. One timer watches the deadlines.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from server.ports import Batch
 
+# They are broadcast and answered in one go, which holds up the loop for some 10 ms. Only a backlog is larger.
+MAX_BATCH: Final = 1024
 _RECHECK_SECONDS: Final = 0.05  # between looks at items whose time is over but whose fate is open
 
 
@@ -86,7 +88,7 @@ class GroupCommit(Generic[Item, Result]):
         if not self._waiting:
             self._idle.set()
             return None
-        items, self._waiting = self._waiting, []
+        items, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived
         self._started = time.perf_counter()
         return self._commit(self._batch)

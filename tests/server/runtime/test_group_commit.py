@@ -3,7 +3,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from server.runtime.group_commit import GroupCommit
+from server.runtime.group_commit import MAX_BATCH, GroupCommit
 from tests.support.asynchronous import asynchronous
 from tests.support.scripted_commits import ScriptedCommits
 
@@ -73,6 +73,24 @@ async def test_what_arrives_in_one_turn_of_the_loop_is_committed_together_and_at
     assert bench.store.batches == []
     await asyncio.sleep(0)
     assert bench.names(0) == ["a", "b"]
+
+
+@asynchronous
+async def test_a_batch_is_bounded_and_the_rest_follows_in_order() -> None:
+    bench = Bench()
+    names = [f"item{number}" for number in range(2 * MAX_BATCH + 1)]
+    bench.submit(*names)
+    await asyncio.sleep(0)
+    committed: list[str] = []
+    for number in range(3):
+        batch = bench.names(number)
+        assert len(batch) <= MAX_BATCH
+        assert bench.queue.pending == len(names) - len(committed)
+        committed += batch
+        bench.settle(number, *range(len(batch)))
+        await asyncio.sleep(0)
+    assert committed == [name for _, name in bench.sink.told] == names
+    await bench.queue.drained()
 
 
 @asynchronous

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from server.core.model import STORE_UNAVAILABLE, Draft, Outcome, StoredMessage
+from server.ports import Batch
 from server.runtime.ai_status import AIStatuses
 from server.runtime.announcer import Announcer
 from server.runtime.ids import IdMaker
@@ -122,6 +124,38 @@ async def test_the_new_numbers_of_devices_after_many_have_left_at_once() -> None
 
     assert 0 < await _most_in_a_turn(_writes(staying), MANY, leave()) <= STEP
     assert all(device.device_counts[-1] == 1 for device in staying)
+
+
+@asynchronous
+async def test_the_answers_to_messages_that_could_not_be_saved() -> None:
+    class Failing(MemoryStore):
+        """`asked` is how many look-ups are under way at once, at most."""
+
+        now = asked = 0
+
+        def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+            answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+            answer.set_result([STORE_UNAVAILABLE] * len(batch.claim()))
+            return answer
+
+        async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
+            self.now += 1
+            self.asked = max(self.asked, self.now)
+            await asyncio.sleep(0)
+            self.now -= 1
+            return None
+
+    stage = Stage(store := Failing())
+    devices = await _joined(stage)
+
+    async def say() -> None:
+        for device in devices:
+            device.say("m1")
+
+    nacked = stage.manager.metrics.nacked
+    assert 0 < await _most_in_a_turn(lambda: sum(nacked.values()), MANY, say()) <= STEP
+    assert store.asked == STEP  # those of a step together: one by one they would take their time
+    assert all(device.answers[-1]["error"]["code"] == "store_unavailable" for device in devices[:STEP])
 
 
 @asynchronous
