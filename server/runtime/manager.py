@@ -97,6 +97,7 @@ class ConnectionManager:
 
     def heard_out(self, connection: Connection) -> None:
         """The end of a connection that was disconnected before. The connection itself calls it, once."""
+        self.metrics.received += connection.info.received
         self.release(connection.room)
 
     def when_left(self, tell: Callable[[Connection], None]) -> None:
@@ -269,6 +270,7 @@ class ConnectionManager:
         self.metrics.durations.append(now - info.opened)
         self.metrics.sent += info.sent
         self.metrics.received += info.received
+        info.received = 0  # from now on: of what is still heard
         event = "replace" if code == CloseCode.REPLACED else "disconnect"
         self._record(event, info, code=code, reason=reason)
         if code == CloseCode.INTERNAL_ERROR:

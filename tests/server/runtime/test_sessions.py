@@ -135,6 +135,7 @@ async def test_what_a_replaced_connection_had_sent_reaches_devices_that_came_aft
     await stage.settle()
     assert late.seen == [1]
     old.connection.on_closed(4500)
+    assert stage.manager.received == 1
     late.connection.on_closed(1000)
     assert list(stage.manager.rooms()) == []
     assert stage.manager.room(old.connection.info.conversation_id) is None
