@@ -4,10 +4,23 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
+
+
+class _StandardError:
+    """What cannot be written (a full disk, a pipe that nobody reads) is lost: nothing fails because of it."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure_logs(level: str, format: str) -> None:
@@ -21,7 +34,7 @@ def configure_logs(level: str, format: str) -> None:
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # all it uses
     )
     # uvicorn and asyncio write through the standard library; only their warnings matter to an operator.
     handler = logging.StreamHandler(sys.stderr)

@@ -229,7 +229,8 @@ class Connection:
         """Ends this connection and no other, while an exception of its own is being handled."""
         log.exception("a connection failed", **self.info.context())
         if self.close_code is None:
-            self._leave(CloseCode.INTERNAL_ERROR, _FAULT)
+            with contextlib.suppress(Exception):
+                self._leave(CloseCode.INTERNAL_ERROR, _FAULT)
             with contextlib.suppress(Exception):
                 self.socket.close(CloseCode.INTERNAL_ERROR, _FAULT)
 
@@ -288,16 +289,22 @@ class Connection:
     def on_writable(self) -> None:
         if self._is_paused:
             self.info.last_heartbeat = time.monotonic()  # it reads: the only sign that we let it give
-        if self._outbox is not None:
-            waiting, self._outbox = self._outbox.take(), None
-            self.socket.write(waiting)
-        self._wake()
+        try:
+            if self._outbox is not None:
+                waiting, self._outbox = self._outbox.take(), None
+                self.socket.write(waiting)
+            self._wake()
+        except Exception:
+            self.fail()
 
     def on_closed(self, code: int, reason: str = "") -> None:
-        if self.close_code is None:
-            self._leave(code, reason or (_BROKE if code == _ABNORMAL else _LEFT))
-        elif self.is_heard_out:
-            self._owner.heard_out(self)
+        try:
+            if self.close_code is None:
+                self._leave(code, reason or (_BROKE if code == _ABNORMAL else _LEFT))
+            elif self.is_heard_out:
+                self._owner.heard_out(self)
+        except Exception:
+            self.fail()
 
     def _hear(self, payload: bytes | None) -> None:
         try:

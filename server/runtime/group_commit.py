@@ -91,7 +91,12 @@ class GroupCommit(Generic[Item, Result]):
         items, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived
         self._started = time.perf_counter()
-        return self._commit(self._batch)
+        try:
+            return self._commit(self._batch)
+        except Exception as fault:
+            failed: asyncio.Future[list[Result]] = self._loop.create_future()
+            failed.set_exception(fault)
+            return failed
 
     def _follow(self, commit: "asyncio.Future[list[Result]] | None") -> None:
         if commit is None:
@@ -106,11 +111,13 @@ class GroupCommit(Generic[Item, Result]):
         items, self._batch = self._batch.claim(), None
         seconds = time.perf_counter() - self._started
         following = self._begin()  # it overlaps with the fan-out of this one
-        if (fault := commit.exception()) is not None:
-            self._sink.failed(items, fault)
-        elif items:
-            self._sink.settled(items, commit.result(), seconds)
-        self._follow(following)
+        try:
+            if (fault := commit.exception()) is not None:
+                self._sink.failed(items, fault)
+            elif items:
+                self._sink.settled(items, commit.result(), seconds)
+        finally:
+            self._follow(following)
 
     def _watch(self, arrived: float) -> None:
         delay = max(arrived + self._timeout - time.monotonic(), _RECHECK_SECONDS)

@@ -50,6 +50,14 @@ def test_the_level_decides_what_is_said() -> None:
     assert [line["event"] for line in _json_lines(_run("json", "error"))] == ["failed"]
 
 
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_log_that_cannot_be_written_harms_nobody(format: str) -> None:
+    code = _LOG.format(format=format, level="info") + "print('goes on')"
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert ran.stdout == b"goes on\n"
+
+
 def test_on_the_console_what_others_wrote_cannot_forge_a_line_or_move_the_cursor() -> None:
     text = _run("console")
     assert "\x1b" not in text and "\u202e" not in text

@@ -66,6 +66,50 @@ async def test_a_socket_that_raises_at_its_close_keeps_neither_a_shutdown_nor_it
 
 
 @asynchronous
+async def test_a_connection_whose_end_fails_harms_none_that_is_written_to_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(MemoryStore())
+    first, bad, last = [await stage.join(name) for name in ("first", "bad", "last")]
+    bad.socket.fault = RuntimeError("broken")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken as well")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(stage.manager, "disconnect", fail)
+        first.say("m1")
+        await stage.settle()
+    assert (first.seen, last.seen) == ([1], [1])
+    assert _code(bad) == CloseCode.INTERNAL_ERROR
+    _only_fault(logs)
+
+
+@pytest.mark.parametrize("happening", ["on_writable", "on_closed"])
+@asynchronous
+async def test_what_a_socket_reports_fails_for_its_own_connection_alone(
+    happening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(MemoryStore())
+    bad, other = await stage.join("bad"), await stage.join("other")
+    bad.socket.is_writable = False
+    other.say("m1")
+    await stage.settle()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(bad.socket, "write", fail)
+        patch.setattr(stage.manager, "disconnect", fail)
+        bad.connection.on_writable() if happening == "on_writable" else bad.connection.on_closed(1006)
+    _only_fault(logs)
+    other.say("m2")
+    await stage.settle()
+    assert other.seen == [1, 2]
+
+
+@asynchronous
 async def test_a_fault_while_a_frame_is_handled_is_a_nack_and_the_connection_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

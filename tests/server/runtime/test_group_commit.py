@@ -3,6 +3,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
+
+from server.ports import Batch
 from server.runtime.group_commit import MAX_BATCH, GroupCommit
 from tests.support.asynchronous import asynchronous
 from tests.support.scripted_commits import ScriptedCommits
@@ -194,6 +197,49 @@ async def test_when_the_store_raises_the_items_fail_and_the_next_are_committed()
     await bench.sink.until(lambda: bool(bench.sink.told))
     assert bench.sink.told == [("failed broken", "a")]
     assert bench.names(1) == ["b"]
+
+
+@asynchronous
+async def test_when_nobody_can_be_told_of_a_commit_the_next_one_is_told_of_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: faults.append(context["exception"])
+    )
+    bench.submit("a")
+    await asyncio.sleep(0)
+    bench.submit("b")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.sink, "settled", fail)
+        bench.settle(0, 1)
+        await asyncio.sleep(0)
+    bench.settle(1, 2)
+    await bench.queue.drained()
+    await bench.sink.until(lambda: bench.sink.told == [("settled 2", "b")])
+    assert [str(fault) for fault in faults] == ["broken"]
+
+
+@asynchronous
+async def test_a_store_that_raises_at_once_fails_its_items_and_no_others() -> None:
+    bench = Bench()
+    save = bench.store.save
+
+    def fail(batch: Batch[Item]) -> asyncio.Future[list[int]]:
+        raise RuntimeError("broken")
+
+    bench.queue._commit = fail
+    bench.submit("a")
+    await bench.sink.until(lambda: bench.sink.told == [("failed broken", "a")])
+    bench.queue._commit = save
+    bench.submit("b")
+    await asyncio.sleep(0)
+    assert bench.names(0) == ["b"]
 
 
 @asynchronous
