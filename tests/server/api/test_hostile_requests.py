@@ -156,10 +156,17 @@ def test_the_body_of_a_get_counts_for_nothing(api: RunningServer) -> None:
     assert answer.status_code == 200
 
 
+def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(api: RunningServer) -> None:
+    with closing(socket.create_connection(("127.0.0.1", api.port), timeout=5)) as peer:
+        peer.sendall(next(large_body(True)))
+        assert peer.recv(12) == b"HTTP/1.1 413"
+
+
 def test_a_client_that_never_stops_sending_is_cut(api: RunningServer) -> None:
+    end = time.monotonic() + 10
     with closing(socket.create_connection(("127.0.0.1", api.port), timeout=10)) as peer:
         peer.sendall(next(large_body(False)))
         with pytest.raises(ConnectionError):
-            while True:
+            while time.monotonic() < end:
                 peer.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
                 time.sleep(0.01)
