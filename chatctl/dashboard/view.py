@@ -45,7 +45,7 @@ def dashboard(
         Layout(_faded(history, _traffic(history, width, curve_height=3 if tall else 2)), size=traffic),
         Layout(_faded(history, _health(history, width)), size=health),
         Layout(_faded(history, _happenings(history, width, height - traffic - health - 3)), ratio=1),
-        Layout(Text(keys, style=QUIET), size=1),
+        Layout(Text(keys or " ", style=QUIET), size=1),  # in place of an empty one Rich would show its size
     )
     return screen
 

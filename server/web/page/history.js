@@ -15,6 +15,7 @@ const OPENERS = ['Hi, how are you?', 'Tell me about your day', 'What makes you l
 export class Older {
   #top;
   #options;
+  #observer;
   /** The lowest seq that is shown; null before the first page. @type {number | null} */
   #before = null;
   #more = false;
@@ -32,7 +33,8 @@ export class Older {
   constructor(top, scroller, options) {
     this.#top = top;
     this.#options = options;
-    new IntersectionObserver(([entry]) => entry?.isIntersecting && this.next(), { root: scroller, rootMargin: '600px 0px 0px' }).observe(top);
+    this.#observer = new IntersectionObserver((entries) => entries.at(-1)?.isIntersecting && this.next(), { root: scroller, rootMargin: '600px 0px 0px' });
+    this.#observer.observe(top);
   }
 
   /** Another conversation, of which nothing is shown yet. */
@@ -69,6 +71,13 @@ export class Older {
     this.#more = more;
     if (more) this.#show();
     else this.#beginning();
+    this.#lookAgain();
+  }
+
+  /** A person who holds on to the upper end is there still: that is no change, which alone would be told. */
+  #lookAgain() {
+    this.#observer.unobserve(this.#top);
+    this.#observer.observe(this.#top);
   }
 
   #failed() {

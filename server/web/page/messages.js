@@ -185,9 +185,10 @@ export class MessageList {
   /** @param {Item} item */
   #newMessage({ id, sender }) {
     const avatar = sender === 'ai' && paintAvatar(el('span', { class: 'avatar small', 'aria-hidden': 'true' }), { ...this.ai, status: undefined });
+    const isOld = this.#list.hasAttribute('aria-busy'); // from the history: it does not come in with a motion
     return el(
       'div',
-      { class: 'message', 'data-message-id': id, 'data-sender': sender },
+      { class: isOld ? 'message' : 'message new', 'data-message-id': id, 'data-sender': sender },
       avatar,
       el(
         'div',

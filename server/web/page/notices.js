@@ -3,7 +3,8 @@
 import { el, icon, paintAvatar } from './dom.js';
 
 const TOAST_FOR = 8_000;
-const MOST_TOASTS = 3;
+// More would hide the conversation.
+const MOST = 3;
 
 export class Notices {
   #toasts;
@@ -20,8 +21,7 @@ export class Notices {
     for (const other of [...this.#toasts.children]) if (other.textContent === text) other.remove();
     const toast = el('div', { class: 'toast', role: 'alert', 'data-testid': 'toast' }, icon('info'), el('span', {}, text));
     toast.append(closeButton(toast));
-    this.#toasts.append(toast);
-    while (this.#toasts.children.length > MOST_TOASTS) this.#toasts.firstElementChild?.remove();
+    show(this.#toasts, toast);
     goAfter(toast, TOAST_FOR);
   }
 
@@ -48,9 +48,15 @@ export class Notices {
   #notice(testid, ...children) {
     const notice = el('div', { class: 'notice', role: 'status', 'data-testid': testid }, ...children);
     notice.append(closeButton(notice));
-    this.#notices.append(notice);
+    show(this.#notices, notice);
     return notice;
   }
+}
+
+/** The newest few stay. @param {HTMLElement} place @param {HTMLElement} element */
+function show(place, element) {
+  place.append(element);
+  while (place.children.length > MOST) place.firstElementChild?.remove();
 }
 
 /** @param {HTMLElement} owner */

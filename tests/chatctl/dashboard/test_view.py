@@ -34,6 +34,10 @@ def picture(told: History, width: int = 140, height: int = 45, now: float = 0, c
     return capture.get()
 
 
+def test_without_keys_to_tell_its_last_line_is_empty() -> None:
+    assert picture(history(50)).splitlines()[-1].strip() == ""
+
+
 def test_it_shows_the_figures_of_the_server() -> None:
     shown = picture(history(50, 120, nacked=1203))
     for figure in (

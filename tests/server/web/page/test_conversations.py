@@ -138,6 +138,13 @@ def test_an_announcement_is_shown_until_it_is_dismissed(
     expect(page.get_by_test_id("announcement")).to_have_count(0)
 
 
+def test_of_many_news_the_newest_three_stay(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    page = open_chat(scripted)
+    for number in range(5):
+        scripted.say(type="SYSTEM", data={"event": "announcement", "text": f"news {number}"})
+    expect(page.get_by_test_id("announcement")).to_have_text(["news 2", "news 3", "news 4"])
+
+
 def test_without_parameters_it_asks_for_a_name_and_opens_a_conversation(
     real_server: RunningServer, open_context: OpenContext
 ) -> None:

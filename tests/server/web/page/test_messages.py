@@ -231,6 +231,17 @@ def test_older_messages_come_as_one_scrolls_up_and_nothing_jumps(
     expect(page.get_by_text("This is the beginning of your chat")).to_be_visible()
 
 
+def test_whoever_holds_on_to_the_upper_end_gets_there(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    for number in range(160):
+        scripted.keep(data=f"message {number}")
+    page = open_chat(scripted)
+    page.locator(".scroller").evaluate("""scroller => {
+        const hold = () => { scroller.scrollTop = 0; requestAnimationFrame(hold); };
+        hold();
+    }""")
+    expect(page.locator("[data-message-id]")).to_have_count(160)
+
+
 def test_a_history_that_cannot_be_had_is_said_and_can_be_tried_again(
     scripted: ScriptedServer, open_chat: OpenChat
 ) -> None:
