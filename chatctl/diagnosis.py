@@ -212,14 +212,14 @@ def _reachable_backplane(url: str) -> Finding:
 
 
 def _file_limit(settings: Settings) -> Iterator[Finding]:
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)  # the server raises its own limit to this
     needed = settings.connections.max_total + OTHER_FILES
     text = f"{allowed:,} open files allowed, {needed:,} needed for connections.max_total"
     if allowed == resource.RLIM_INFINITY or allowed >= needed:
         yield Finding("files", "ok", text)
     else:
         yield Finding(
-            "files", "warn", text, f"ulimit -n {needed} (LimitNOFILE= with systemd), or lower max_total"
+            "files", "warn", text, f"ulimit -Hn {needed} (LimitNOFILE= with systemd), or lower max_total"
         )
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
+import resource
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -300,6 +301,7 @@ _SWITCH_SECONDS: Final = 0.0005
 def serve(settings: Settings) -> int:
     """Runs until SIGTERM or Ctrl-C; the exit code. Faults of the start are one line on stderr."""
     configure_logs(settings.log.level, settings.log.format)
+    _allow_many_files()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()  # the modules are here to stay
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
@@ -313,6 +315,13 @@ def serve(settings: Settings) -> int:
         key = "auth.jwt_public_key_file" if settings.auth.jwt_public_key_file else "auth.jwt_secret"
         print(f"chatctl: {key} = {shown(key, settings.value_of(key))}: {fault}", file=sys.stderr)
         return _CANNOT_START
+
+
+def _allow_many_files() -> None:
+    """As many as the system lets this process have: each connection takes one, and shells often allow few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # where "unlimited" is more than there may be
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(settings: Settings) -> int:

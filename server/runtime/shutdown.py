@@ -64,8 +64,11 @@ class Shutdown:
         while (connections := list(islice(self._manager.connections(), size))) and pace == self._emptying:
             is_gentle = per_second <= _RETURNS_PER_SECOND
             self._tell(connections, 0 if is_gentle else self._manager.current / _RETURNS_PER_SECOND)
-            self._close(connections)
             await asyncio.sleep(max(size / per_second, _STEP_SECONDS))
+            end = time.monotonic() + self._delivery.timeout
+            while any(connection.close_code is None for connection in connections):
+                self._close(connections, end)
+                await asyncio.sleep(_STEP_SECONDS)
 
     async def drain(self) -> None:
         """Everything that had arrived is answered and every connection is closing when it returns.
@@ -96,9 +99,12 @@ class Shutdown:
             self._manager.send_system(connection, {"event": "shutdown", "reconnect_after": after})
 
     @staticmethod
-    def _close(connections: list[Connection]) -> None:
+    def _close(connections: list[Connection], end: float) -> None:
+        """Those to whom all that they said is answered; after the end, all."""
+        is_over = time.monotonic() >= end
         for connection in connections:
-            connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+            if is_over or not connection.unanswered:
+                connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
 
     async def _hear_out(self, end: float) -> None:
         """Reads on until nobody has said anything for a moment, or all that had arrived is read.
@@ -120,9 +126,7 @@ class Shutdown:
             log.warning("the database did not settle everything", pending=self._delivery.pending)
 
     async def _close_all(self, end: float) -> None:
-        """Each as soon as all that it has said is answered; after the end, in any case."""
         while self._manager.current:
             for step in steps(self._manager.connections()):
-                is_over = time.monotonic() >= end
-                self._close([connection for connection in step if is_over or not connection.unanswered])
+                self._close(step, end)
                 await asyncio.sleep(_STEP_SECONDS)

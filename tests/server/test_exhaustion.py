@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_a_server_without_descriptors_serves_whom_it_has_does_not_spin_and_recov
     with knock(server, user="ben") as newcomer:
         assert verdict(newcomer) == OK
     assert "Traceback" not in server.errors
+
+
+@on_linux
+def test_a_shells_low_limit_of_open_files_is_raised_to_what_the_system_allows(tmp_path: Path) -> None:
+    in_a_shell = ["sh", "-c", f"ulimit -Sn 256; exec {sys.executable} -m chatctl serve"]
+    with running_server(tmp_path, in_a_shell) as server:
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 @on_linux

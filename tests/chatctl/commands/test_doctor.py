@@ -101,8 +101,8 @@ def test_a_backplane_must_answer(chatctl: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_too_few_open_files_are_a_warning(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    monkeypatch.setenv("CHAT_CONNECTIONS__MAX_TOTAL", str(soft))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setenv("CHAT_CONNECTIONS__MAX_TOTAL", str(hard))
     assert verdicts(chatctl, "files") == {"warn"}
     monkeypatch.setenv("CHAT_CONNECTIONS__MAX_TOTAL", "10")
     assert verdicts(chatctl, "files") == {"ok"}

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from server.core.model import StoredMessage
+from server.core.model import Draft, Outcome, StoredMessage
 from server.protocol import CloseCode
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.device import Connect, Device
+from tests.support.scripted_commits import ScriptedCommits
 from tests.support.server import RunningServer, running_server
 from tests.support.stage import Stage
 
@@ -202,6 +203,29 @@ async def test_nobody_is_closed_before_all_that_he_said_is_answered() -> None:
     codes.append(phone.connection.close_code)
     assert [f["error"]["code"] for f in phone.answers] == ["shutting_down"]
     assert codes == [None, CloseCode.GOING_AWAY]
+
+
+@asynchronous
+async def test_a_node_that_is_emptied_answers_each_device_before_it_closes_it() -> None:
+    class Waiting(MemoryStore):
+        """Commits when the test says so."""
+
+        commits: ScriptedCommits[Draft, Outcome] = ScriptedCommits()
+        save = commits.save
+
+    stage = Stage(store := Waiting())
+    phone = await stage.join("phone")
+    phone.say("m1")
+    emptying = asyncio.create_task(stage.shutdown.empty(per_second=1000))
+    await asyncio.sleep(0.02)  # some rounds of waiting
+    codes = [phone.connection.close_code]
+    store.commits.batches[0].claim()
+    store.commits.answers[0].set_result([1])
+    await emptying
+    codes.append(phone.connection.close_code)
+    assert codes == [None, CloseCode.GOING_AWAY]
+    events = [f["data"]["event"] if f["type"] == "SYSTEM" else f["type"] for f in phone.socket.frames]
+    assert events == ["connected", "shutdown", "CHAT_MESSAGE", "ACK"]
 
 
 @asynchronous
