@@ -40,9 +40,11 @@ R = TypeVar("R")
 log = structlog.get_logger()
 
 # Under load a page of a conversation's index is written again by nearly every commit; the larger the
-# log, the more of these a checkpoint copies back as one; a log that grows beyond what was once written
-# makes each fsync dearer. A row takes 2 to 3 pages, so this is some 20 MiB.
-_CHECKPOINT_ROWS: Final = 2000
+# log, the more of these a checkpoint copies back as one, and the fewer commits wait for one. But a commit
+# that makes the log's file longer takes twice as long as one that writes over what is there. So: as much as
+# a second brings, and at most so many rows, some 40 MiB.
+_CHECKPOINT_ROWS: Final = 4000
+_WORTH_A_CHECKPOINT: Final = 500  # rows: a log that never grows beyond is left alone
 # Handing a commit to the thread and its result back takes as long as a commit on a fast disk. There, a
 # small batch is committed by the loop itself; where a disk is slow, or becomes so, nothing waits for it.
 _QUICK_SECONDS: Final = 0.002
@@ -150,8 +152,7 @@ class SqliteStore:
     def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
         self._rows_logged += batch.size
         if self._rows_logged >= _CHECKPOINT_ROWS:
-            self._rows_logged = 0
-            self._thread.submit(self._writer.checkpoint)
+            self._checkpoint()
         if self._mark_timer is None:
             self._mark_timer = self._loop.call_later(_MARK_SECONDS, self._mark)
         if batch.size > _SMALL_BATCH:
@@ -244,6 +245,12 @@ class SqliteStore:
     def _mark(self) -> None:
         self._mark_timer = None
         self._thread.submit(self._write_mark)
+        if self._rows_logged >= _WORTH_A_CHECKPOINT:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self._rows_logged = 0
+        self._thread.submit(self._writer.checkpoint)
 
     def _write_mark(self) -> None:
         """Fails where the database does; then the next one tells it all."""
