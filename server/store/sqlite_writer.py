@@ -93,6 +93,7 @@ class SqliteWriter:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._db = connect()
+        self._cursor = self._db.cursor()  # of what every commit does: the connection would make one each time
         self._last_seqs: dict[int, int] = {}
         self._fault = ""  # what the database said since it last saved
 
@@ -116,7 +117,7 @@ class SqliteWriter:
     def save_at_once(self, batch: Batch[Draft]) -> list[Outcome] | Rest:
         """The same without waiting: where something is in the way, what is left to be done."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
             return partial(self.save, batch)
         return self._save(batch.claim())
@@ -184,7 +185,7 @@ class SqliteWriter:
         """
         while not batch.is_empty:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
+                self._cursor.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as fault:
                 if not _is_locked(fault):
                     self._reconnect()
@@ -202,7 +203,7 @@ class SqliteWriter:
         while left := len(rows) - start:
             size = min(left, MAX_ROWS)
             values = [value for row in rows[start : start + size] for value in row]
-            self._db.execute(_insert_sql(size), values)
+            self._cursor.execute(_insert_sql(size), values)
             start += size
 
     def _save_one_by_one(self, drafts: list[Draft]) -> list[Outcome]:
@@ -247,7 +248,7 @@ class SqliteWriter:
 
     def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome] | Rest:
         try:
-            self._db.execute("COMMIT")
+            self._cursor.execute("COMMIT")
         except sqlite3.Error as fault:
             self._tell(fault)
             is_cut_short = getattr(fault, "sqlite_errorcode", 0) in _CUT_SHORT
@@ -342,6 +343,7 @@ class SqliteWriter:
         self._db.close()
         with contextlib.suppress(sqlite3.Error):
             self._db = self._connect()
+            self._cursor = self._db.cursor()
 
 
 def message_of(row: Row) -> StoredMessage:

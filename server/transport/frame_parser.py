@@ -18,8 +18,8 @@ _WHOLE_TEXT: Final = 0x80 | TEXT
 # A proxy may cut a message into pieces of a network packet, not of a byte: floods of (empty)
 # fragments end here.
 MAX_FRAGMENTS: Final = 1024
-# Frames taken before other connections get their turn: some 2 ms of the event loop's time.
-MAX_FRAMES_PER_TURN: Final = 256
+# Frames taken before other connections get their turn: some 2 ms of the event loop's time if each is refused.
+MAX_FRAMES_PER_TURN: Final = 64
 _MAX_CONTROL_PAYLOAD: Final = 125
 _WIRE_CODES: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 _NOT_UTF8: Final = "a text is not valid UTF-8"

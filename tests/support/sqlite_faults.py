@@ -18,18 +18,22 @@ class Tap:
         self.connections: list[sqlite3.Connection] = []
         tap = self
 
+        class TappedCursor(sqlite3.Cursor):
+            def execute(self, sql: str, values: Any = (), /) -> Any:
+                tap.statements.append(sql)
+                return tap.on_execute(sql, lambda: super(TappedCursor, self).execute(sql, values))
+
         class TappedConnection(sqlite3.Connection):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
                 tap.connections.append(self)
 
+            def cursor(self, factory: Any = TappedCursor) -> Any:
+                return super().cursor(factory)
+
             def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
                 tap.statements.append(sql)
                 return tap.on_execute(sql, lambda: super(TappedConnection, self).execute(sql, *values))
-
-            def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
-                tap.statements.append(sql)
-                return tap.on_execute(sql, lambda: super(TappedConnection, self).executemany(sql, *values))
 
         self.connection: type[sqlite3.Connection] = TappedConnection
 
