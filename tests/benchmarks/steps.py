@@ -1,7 +1,7 @@
 """What each step of a message's path costs: python -m tests.benchmarks.steps
 
 CPU time in microseconds for one message, the best of several rounds. The steps in the loop's thread are
-without sockets; the store's, in a thread of its own, is with its disk: what the system does for it counts too.
+without sockets; the store's, in a thread of its own, is with its disk and what the system does for it.
 """
 
 import asyncio
