@@ -1,6 +1,7 @@
 /** The banner that says when there is no connection, why, and what can be done about it. */
 
 import { el, icon } from './dom.js';
+import { toPeople } from './format.js';
 
 /** @typedef {import('../chat-client.js').State} State */
 /** @typedef {import('../chat-client.js').StateDetail} StateDetail */
@@ -60,10 +61,10 @@ export class ConnectionBanner {
 
   /** @param {number} [code] @param {string} [reason] */
   #explanation(code, reason) {
-    const why = reason ? `${reason.replace(/\.$/, '')}.` : 'The connection is closed.';
-    if (code === TOKEN_EXPIRED) return `${why} Open this page with a new #token=… at the end of its address.`;
-    if (code !== REFUSED || this.#hasToken() || !/token|auth/i.test(why)) return why;
-    return `${why} This server asks for a sign-in: open this page with #token=… at the end of its address.`;
+    const why = reason ? `${toPeople(reason).replace(/\.$/, '')}.` : 'The connection is closed.';
+    if (code !== TOKEN_EXPIRED && (code !== REFUSED || !/token|auth/i.test(why))) return why;
+    const what = this.#hasToken() ? 'Open this page with a new' : 'This server asks for a sign-in: open this page with';
+    return `${why} ${what} #token=… at the end of its address.`;
   }
 
   /** @param {string} label */

@@ -75,25 +75,31 @@ def test_a_companion_that_goes_away_is_shown_so(real_server: RunningServer, open
 def test_with_sign_in_the_page_wants_a_token_and_goes_on_with_a_new_one(
     tmp_path: Path, open_context: OpenContext
 ) -> None:
-    def address(seconds: float) -> str:
-        token = jwt.encode({"sub": "kai", "exp": time.time() + seconds}, SECRET, "HS256")
-        return f"{server.url}/app?user=kai&conversation=conv_kai_ai_alex#token={token}"
+    def token(seconds: float) -> str:
+        return "#token=" + jwt.encode({"sub": "kai", "exp": time.time() + seconds}, SECRET, "HS256")
 
     with running_server(tmp_path, auth__jwt_secret=SECRET, auth__api_keys="operator") as server:
         page = open_context().new_page()
-        page.goto(f"{server.url}/app?user=kai&conversation=conv_kai_ai_alex")
+        chat = f"{server.url}/app?user=kai&conversation=conv_kai_ai_alex"
+        page.goto(chat)
         state(page, "closed")
-        expect(page.get_by_test_id("connection")).to_contain_text("#token=")
-        page.goto(address(seconds=2))
+        expect(page.get_by_test_id("connection")).to_contain_text(
+            "A token is required. This server asks for a sign-in: open this page with #token=…"
+        )
+        page.goto(chat + token(seconds=2))
         state(page, "open")
         send(page, "signed in")
         expect(with_status(page, "signed in", "delivered")).to_be_visible()
         state(page, "closed")
         expect(page.get_by_test_id("connection")).to_contain_text(re.compile("expired.*#token="))
-        page.goto(address(seconds=60))
+        page.goto(chat + token(seconds=60))
         state(page, "open")
         page.reload()
         expect(with_status(page, "signed in", "delivered")).to_be_visible()
-        nameless = open_context().new_page()
-        nameless.goto(f"{server.url}/app#{address(seconds=60).partition('#')[2]}")
-        expect(with_status(nameless, "signed in", "delivered")).to_be_visible()
+        page.goto(f"{server.url}/app?user=ben{token(seconds=60)}")
+        state(page, "closed")
+        expect(page.get_by_test_id("connection")).to_contain_text(
+            "The token is another user's. Open this page with a new #token=…"
+        )
+        page.goto(f"{server.url}/app{token(seconds=60)}")
+        expect(with_status(page, "signed in", "delivered")).to_be_visible()
