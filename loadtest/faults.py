@@ -73,13 +73,14 @@ class Inflicting:
         self._faults = faults
         self._total = total
         self._pause = pause
+        self._began = 0.0  # the load, monotonic seconds
         self._thread: threading.Thread | None = None
 
     def follow(self, progress: Progress) -> None:
         """To be told of the load, which ends `total` seconds after its start."""
         if self._thread is None and progress.phase is Phase.MEASURING:
-            end = time.monotonic() + self._total - progress.t
-            self._thread = threading.Thread(target=self._run, args=(end,))
+            self._began = time.monotonic() - progress.t
+            self._thread = threading.Thread(target=self._run)
             self._thread.start()
 
     def finish(self) -> None:
@@ -87,7 +88,8 @@ class Inflicting:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, end: float) -> None:
+    def _run(self) -> None:
+        end = self._began + self._total
         for fault in itertools.cycle(self._faults):
             if time.monotonic() + self._pause + fault.seconds + self._pause > end:
                 return
@@ -95,11 +97,12 @@ class Inflicting:
             self.checks.append(self._inflict(fault))
 
     def _inflict(self, fault: Fault) -> Check:
+        when = f"{time.monotonic() - self._began:.0f} s after the start"
         try:
             fault.inflict(self._server)
         except (Unmastered, ServerFailed, OSError, sqlite3.Error) as error:
-            return Check(name=fault.name, passed=False, details=[str(error)])
-        return Check(name=fault.name, passed=True)
+            return Check(name=fault.name, passed=False, details=[str(error), when])
+        return Check(name=fault.name, passed=True, details=[when])
 
 
 def _kill(server: LocalServer) -> None:

@@ -50,7 +50,10 @@ class Objective(BaseModel):
 
 
 class Check(BaseModel):
-    """Something that must hold whatever the SLOs say. `details`: the first few times that it did not."""
+    """Something that must hold whatever the SLOs say.
+
+    `details`: the first few times that it did not; of a fault, when it was inflicted.
+    """
 
     name: str
     passed: bool

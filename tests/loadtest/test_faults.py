@@ -26,7 +26,7 @@ USERS, DEVICES, RATE, PAUSE = 8, 3, 80.0, 0.3
 def survived() -> Iterator[Result]:
     faults = round_of(SETTINGS)
     with local_server(SETTINGS) as server:
-        launch = Launch("faults", server.url, USERS, 50.0, DEVICES, RATE, 12.0, 1, [], "")
+        launch = Launch("faults", server.url, USERS, 50.0, DEVICES, RATE, 14.0, 1, [], "")
         inflicting = Inflicting(server, faults, warmup_of(USERS, 50.0) + launch.duration, PAUSE)
         result = run(launch, inflicting.follow)
         inflicting.finish()
@@ -75,8 +75,8 @@ def test_a_fault_that_the_server_did_not_take_as_it_should_is_told_and_the_next_
     faults = [Fault("bad", 0.05, refuse), Fault("good", 0.05, lambda server: time.sleep(0.05))]
     checks = _inflicted(faults, seconds_left=0.2)
     assert [(check.name, check.passed, check.details) for check in checks][:2] == [
-        ("bad", False, ["it ended with exit code 1"]),
-        ("good", True, []),
+        ("bad", False, ["it ended with exit code 1", "10 s after the start"]),
+        ("good", True, ["10 s after the start"]),
     ]
 
 

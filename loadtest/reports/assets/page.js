@@ -80,14 +80,20 @@ function scales(xs, ys, width, height, log) {
   };
 }
 
-function path(points, scale) {
-  let text = "", open = false;
+/** The pieces of a line between its gaps, each as a path and the places where it begins and ends. */
+function pieces(points, scale) {
+  const found = [];
+  let open = false;
   for (const [x, y] of points) {
     if (y === null) { open = false; continue; }
-    text += `${open ? "L" : "M"}${scale.x(x).toFixed(1)} ${scale.y(y).toFixed(1)}`;
+    const at = scale.x(x).toFixed(1);
+    if (!open) found.push({ path: "", from: at, to: at });
+    const piece = found.at(-1);
+    piece.path += `${open ? "L" : "M"}${at} ${scale.y(y).toFixed(1)}`;
+    piece.to = at;
     open = true;
   }
-  return text;
+  return found;
 }
 
 /** lines: [{name, color, points: [[x, y or null]], area, unit}]; xTicks: [[x, label]] */
@@ -110,14 +116,13 @@ function plot({ title, note, size = "half", lines, height = 210, log = false, xT
     svg.append(drawn("text", { x: scale.x(at), y: height - 6, "text-anchor": "middle" }, label));
   }
   for (const line of lines) {
-    const d = path(line.points, scale);
-    if (line.area && d) {
-      const floor = scale.y(0), ends = line.points.filter((point) => point[1] !== null);
-      svg.append(drawn("path", {
-        d: `${d}L${scale.x(ends.at(-1)[0])} ${floor}L${scale.x(ends[0][0])} ${floor}Z`,
-        fill: `var(--${line.color})`, opacity: 0.13,
-      }));
+    const drawnPieces = pieces(line.points, scale);
+    if (line.area) {
+      const floor = scale.y(0);
+      const areas = drawnPieces.map(({ path, from, to }) => `${path}L${to} ${floor}L${from} ${floor}Z`);
+      svg.append(drawn("path", { d: areas.join(""), fill: `var(--${line.color})`, opacity: 0.13 }));
     }
+    const d = drawnPieces.map(({ path }) => path).join("");
     svg.append(drawn("path", { class: "series", d, stroke: `var(--${line.color})` }));
   }
   const values = lines.map(() => element("b"));
