@@ -5,7 +5,7 @@ import { Composer } from './composer.js';
 import { ConnectionBanner } from './connection.js';
 import { ConversationList } from './conversations.js';
 import { el, find, icon, paintAvatar, spoken } from './dom.js';
-import { nameOf, plural, toPeople } from './format.js';
+import { nameOf, plural, short, toPeople } from './format.js';
 import { Older } from './history.js';
 import { ofTab } from './keep.js';
 import { MessageList } from './messages.js';
@@ -317,7 +317,7 @@ class ChatPage {
     document.title = `${unread ? `(${unread}) ` : ''}${this.#ai.name}`;
     const badge = find('[data-part=elsewhere]');
     badge.hidden = elsewhere === 0;
-    badge.replaceChildren(String(elsewhere), spoken(' unread'));
+    badge.replaceChildren(short(elsewhere), spoken(' unread'));
   }
 
   async #refreshList() {

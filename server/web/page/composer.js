@@ -39,6 +39,7 @@ export class Composer {
     // The button does not take the focus: on a phone that would close the keyboard.
     this.#send.addEventListener('mousedown', (event) => event.preventDefault());
     this.#text.addEventListener('input', () => this.#changed());
+    addEventListener('resize', () => this.#fit());
     this.#text.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing || onPhone()) return;
       event.preventDefault();

@@ -1,7 +1,7 @@
 /** The list of conversations: with whom, the last words, how many unread. */
 
 import { el, paintAvatar, spoken } from './dom.js';
-import { plural, shortTime } from './format.js';
+import { plural, short, shortTime } from './format.js';
 
 /**
  * @typedef {object} Conversation
@@ -106,7 +106,7 @@ export class ConversationList {
       el('span', { class: 'conversation-name' }, ai.name, ai.status && spoken(`, ${ai.status}`)),
       el('span', { class: 'conversation-time' }, at ? shortTime(at, new Date()) : ''),
       el('span', { class: 'conversation-last', dir: 'auto' }, last ?? 'Say hello'),
-      shown > 0 && el('span', { class: 'badge' }, el('span', { 'aria-hidden': 'true' }, shown > 99 ? '99+' : String(shown)), spoken(plural(shown, 'unread message', 'unread messages'))),
+      shown > 0 && el('span', { class: 'badge' }, el('span', { 'aria-hidden': 'true' }, short(shown)), spoken(plural(shown, 'unread message', 'unread messages'))),
     );
   }
 

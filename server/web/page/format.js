@@ -24,6 +24,11 @@ export function plural(count, one, many) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
+/** A number in a small place. @param {number} count */
+export function short(count) {
+  return count > 99 ? '99+' : String(count);
+}
+
 /** Why a message was refused, without the field's name, which says nothing to a person. @param {string} reason */
 export function toPeople(reason) {
   const words = reason.replace(/^data: /, '');

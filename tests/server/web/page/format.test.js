@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { dayLabel, lengthOf, nameOf, plural, slug, toPeople } from '../../../../server/web/page/format.js';
+import { dayLabel, lengthOf, nameOf, plural, short, slug, toPeople } from '../../../../server/web/page/format.js';
 
 test('a name becomes part of an identifier', () => {
   assert.equal(slug('Zoë K.', 'x'), 'zoe-k');
@@ -14,6 +14,10 @@ test('a conversation is named after its AI until the server tells', () => {
   assert.equal(nameOf('conv_kai_ai_alex'), 'Alex');
   assert.equal(nameOf('ai_sam'), 'Sam');
   assert.equal(nameOf('something'), 'Something');
+});
+
+test('large numbers are cut short', () => {
+  assert.deepEqual([1, 99, 100].map(short), ['1', '99', '99+']);
 });
 
 test('a reason is told without the name of a field', () => {

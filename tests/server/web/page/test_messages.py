@@ -303,6 +303,18 @@ def test_a_message_of_many_lines_leaves_the_newest_in_view(
     expect(message(page, "an answer")).to_be_in_viewport(ratio=1)
 
 
+def test_the_composer_is_as_high_as_its_text_though_the_phone_is_turned(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    page = open_chat(scripted, viewport={"width": 360, "height": 740})
+    composer = page.get_by_test_id("composer")
+    write(page, "word " * 12)
+    upright = composer.evaluate("it => it.offsetHeight")
+    page.set_viewport_size({"width": 740, "height": 360})
+    expect(composer).to_have_css("height", "44px")  # one line
+    assert upright > 44
+
+
 def test_an_answer_grows_in_place_and_becomes_the_message(
     scripted: ScriptedServer, open_chat: OpenChat
 ) -> None:
