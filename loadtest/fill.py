@@ -1,41 +1,36 @@
-"""Fills a new SQLite database with a long history, and measures what that costs the saving of messages.
+"""Fills a new SQLite database with a long history, and measures what that costs the server.
 
     python -m loadtest.fill filled.db --messages 5000000
     python -m loadtest.fill filled.db --measure
 
-Measured is the store alone, in which the history is; nothing else of the server knows of it.
+Measured is case D3 of the benchmark, in conversations from all over the history.
 """
 
 import argparse
 import asyncio
-import secrets
 import sqlite3
 import sys
-import tempfile
-import time
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from server.core.model import Draft, NewConversation
-from server.ports import Batch
-from server.protocol import MessageType
+from loadtest.bench.cases import run_case
+from loadtest.bench.room import conversation_id, user_id
 from server.store.sqlite import SqliteStore
 
 LEAST_RATIO: Final = 0.85  # of an empty database's speed, with 5 million messages
 ROUNDS: Final = 5
-ROUND_MESSAGES: Final = 20_000
-BATCH: Final = 100  # messages to a commit: what the server makes of them under load
-ACTIVE: Final = 100  # conversations in which somebody writes
+CASE: Final = "D3"
+SECONDS: Final = 4.0  # of each round, after a second to warm up
+_STRIDE: Final = 7919  # a prime, so that neighbours in the benchmark are none in the database
 _START_MS: Final = 1_700_000_000_000
 _TEXT: Final = "The quick brown fox jumps over the lazy dog, and then it does it all over again. " * 2
 
 _COUNT: Final = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :count)"
 _FILL_CONVERSATIONS: Final = f"""{_COUNT}
 INSERT INTO conversations (key, id, user_id, ai, epoch, created_at)
-SELECT i + 1, 'filled_' || i || '_ai_alex', 'user' || i, '{{"id": "ai_alex", "name": "Alex"}}',
+SELECT i * {_STRIDE} % :count + 1, conversation_id(i), user_id(i), '{{"id": "ai_alex", "name": "Alex"}}',
        lower(hex(randomblob(6))), {_START_MS} FROM n"""
 _FILL_MESSAGES: Final = f"""{_COUNT}
 INSERT INTO messages (conversation, seq, message_id, type, sender, data, created_at)
@@ -48,7 +43,7 @@ SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'message
 
 
 class Speed(NamedTuple):
-    """Messages a second, round by round, in an empty database and in the filled one."""
+    """Messages a second, round by round, with an empty database and with the filled one."""
 
     empty: list[float]
     filled: list[float]
@@ -62,6 +57,8 @@ def fill(path: Path, messages: int, conversations: int) -> None:
     """Creates the database; its conversations take turns, so that their messages lie scattered."""
     asyncio.run(_create(path))
     with closing(sqlite3.connect(path)) as db:
+        db.create_function("conversation_id", 1, conversation_id, deterministic=True)
+        db.create_function("user_id", 1, user_id, deterministic=True)
         # Nothing is lost with it if the machine fails now; and sorting an index is faster than growing it.
         db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000")
         indexes = db.execute(_INDEXES).fetchall()
@@ -74,57 +71,31 @@ def fill(path: Path, messages: int, conversations: int) -> None:
         db.commit()
 
 
-async def measure(filled: Path, rounds: int = ROUNDS, messages: int = ROUND_MESSAGES) -> Speed:
-    """Turn by turn, so that what else the machine does meets both alike."""
+def measure(filled: Path, rounds: int = ROUNDS, seconds: float = SECONDS) -> Speed:
+    """Turn by turn, so that what else the machine does meets both alike.
+
+    Raises:
+        ServerFailed, TimeoutError: See `run_case`.
+    """
     speed = Speed([], [])
-    keys = _active_keys(filled)
-    with tempfile.TemporaryDirectory(dir=filled.parent) as folder:
-        for number in range(rounds):
-            empty = Path(folder) / f"empty{number}.db"
-            speed.empty.append(await _messages_per_second(empty, await _create(empty, len(keys)), messages))
-            speed.filled.append(await _messages_per_second(filled, keys, messages))
+    for _ in range(rounds):
+        speed.empty.append(_messages_per_second(seconds, {}))
+        speed.filled.append(_messages_per_second(seconds, {"CHAT_STORE__URL": f"sqlite:///{filled.absolute()}"}))
     return speed
 
 
-async def _create(path: Path, conversations: int = 0) -> list[int]:
-    """A database as the server creates it, with so many conversations; their keys."""
-    new = [
-        NewConversation(f"c{n}", "kai", {"id": "ai", "name": "AI"}, "e", 0, 0) for n in range(conversations)
-    ]
+def _messages_per_second(seconds: float, settings: dict[str, str]) -> float:
+    outcome = run_case(CASE, seconds, settings)
+    if outcome.faults:
+        raise SystemExit(f"the server did not do the job: {dict(outcome.faults)}")
+    return outcome.figures["msgs_s"] or 0.0
+
+
+async def _create(path: Path) -> None:
+    """A database as the server creates it."""
     store = SqliteStore(path)
     await store.open()
-    try:
-        return [created.key for created in await store.create_conversations(Batch(new))] if new else []
-    finally:
-        await store.close()
-
-
-def _active_keys(path: Path) -> list[int]:
-    """Of conversations from all over the database."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        keys = [row[0] for row in db.execute("SELECT key FROM conversations ORDER BY key")]
-    return keys[:: max(1, len(keys) // ACTIVE)][:ACTIVE]
-
-
-async def _messages_per_second(path: Path, keys: list[int], messages: int) -> float:
-    store = SqliteStore(path)
-    await store.open()
-    try:
-        batches = [_drafts(keys, range(at, min(at + BATCH, messages))) for at in range(0, messages, BATCH)]
-        started = time.perf_counter()
-        for drafts in batches:
-            await store.save(Batch(drafts))
-        return messages / (time.perf_counter() - started)
-    finally:
-        await store.close()
-
-
-def _drafts(keys: list[int], numbers: Iterable[int]) -> list[Draft]:
-    now_ms = time.time_ns() // 1_000_000
-    return [
-        Draft(keys[n % len(keys)], secrets.token_hex(16), MessageType.CHAT_MESSAGE, "kai", _TEXT, now_ms, 0)
-        for n in numbers
-    ]
+    await store.close()
 
 
 def _print_speed(speed: Speed) -> None:
@@ -148,7 +119,7 @@ def main() -> int:
     if not options.file.exists():
         parser.error(f"{options.file} does not exist: --messages creates it")
     if options.measure:
-        speed = asyncio.run(measure(options.file))
+        speed = measure(options.file)
         _print_speed(speed)
         return 0 if speed.ratio >= LEAST_RATIO else 1
     return 0

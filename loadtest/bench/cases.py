@@ -5,7 +5,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -49,15 +49,15 @@ def is_case(name: str) -> bool:
     return _CASE.fullmatch(name) is not None
 
 
-def run_case(name: str, seconds: float) -> Outcome:
-    """Runs it once, on a server of its own.
+def run_case(name: str, seconds: float, settings: Mapping[str, str] | None = None) -> Outcome:
+    """Runs it once, on a server of its own; `settings` are further ones, as environment variables.
 
     Raises:
         ServerFailed: It did not start.
         TimeoutError: It did not let the connections in.
     """
     kind, number = _parts(name)
-    with local_server({}) as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with local_server(settings or {}) as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_measure(kind, number, server, seconds))
 
 

@@ -17,6 +17,15 @@ clock: Final = time.perf_counter
 _TEXT: Final = "x" * 100
 
 
+def user_id(number: int) -> str:
+    """Whose the conversation with that number is."""
+    return f"user-bench-{number}"
+
+
+def conversation_id(number: int) -> str:
+    return f"conv-bench-{number}"
+
+
 @dataclass(slots=True)
 class Measurement:
     """Latencies of the messages that were due while `measuring`, in seconds from then.
@@ -48,7 +57,7 @@ class Room:
         self.pending: dict[str, _Message] = {}
         self.empty = asyncio.Event()  # set while nothing is pending
         self.empty.set()
-        self._name = f"bench-{number}"
+        self._number = number
         self._measurement = measurement
         self._completed = completed
         self._ack_bit = 1 << devices
@@ -60,9 +69,9 @@ class Room:
     async def open(self, url: str) -> None:
         """Connects the devices; each is there when it has its welcome."""
         for device, welcomed in enumerate(self._welcomes):
-            query = f"conversation_id=conv-{self._name}&client_id={self._name}-{device}"
+            query = f"conversation_id={conversation_id(self._number)}&client_id=device-{device}"
             receive = self._receiver(device)
-            connection = await Connection.open(f"{url}/ws/user-{self._name}?{query}", receive, self._lost)
+            connection = await Connection.open(f"{url}/ws/{user_id(self._number)}?{query}", receive, self._lost)
             self._connections.append(connection)
             await welcomed.wait()
 
@@ -90,6 +99,7 @@ class Room:
                 case MessageType.ACK:
                     self._arrived(frame["message_id"], self._ack_bit, self._measurement.ack)
                 case MessageType.SYSTEM if frame["data"]["event"] == "connected":
+                    self._newest[device] = frame["data"]["last_seq"]
                     self._welcomes[device].set()
                 case MessageType.NACK | MessageType.ERROR:
                     self._fault(f"{frame['type']} {frame['error']['code']}")
