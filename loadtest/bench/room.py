@@ -71,7 +71,9 @@ class Room:
         for device, welcomed in enumerate(self._welcomes):
             query = f"conversation_id={conversation_id(self._number)}&client_id=device-{device}"
             receive = self._receiver(device)
-            connection = await Connection.open(f"{url}/ws/{user_id(self._number)}?{query}", receive, self._lost)
+            connection = await Connection.open(
+                f"{url}/ws/{user_id(self._number)}?{query}", receive, self._lost
+            )
             self._connections.append(connection)
             await welcomed.wait()
 

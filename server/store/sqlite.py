@@ -27,11 +27,11 @@ from server.store.restoring import begin_new_epochs, is_restored, mark_of
 from server.store.sqlite_schema import SchemaTooNew, upgrade
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
-    FIND_MESSAGE,
     MAX_ROWS,
     MESSAGE_COLUMNS,
     SqliteWriter,
     conversation_of,
+    find_message,
     message_of,
 )
 from server.store.worker import Worker
@@ -177,8 +177,7 @@ class SqliteStore:
         return conversation_of(rows[0]) if rows else None
 
     async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
-        rows = await self._read(FIND_MESSAGE, key, message_id)
-        return message_of(rows[0]) if rows else None
+        return await self._on_reader(lambda: find_message(self._reader, key, message_id))
 
     async def history(self, key: int, after: int, limit: int) -> list[StoredMessage]:
         return [message_of(row) for row in await self._read(_HISTORY, key, after, limit)]

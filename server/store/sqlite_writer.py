@@ -27,13 +27,16 @@ from server.core.model import (
 from server.ports import Batch, StoreUnavailable
 from server.protocol import MessageType
 from server.store.restoring import Mark, mark_of
+from server.store.sqlite_schema import hash_of
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-_COLUMNS: Final = "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish"
+_COLUMNS: Final = (
+    "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash"
+)
 MESSAGE_COLUMNS: Final = "seq, message_id, type, sender, data, created_at, client_timestamp, finish"
-_ROW: Final = "(?,?,?,?,?,?,?,?,?)"
+_ROW: Final = "(?,?,?,?,?,?,?,?,?,?)"
 # A batch goes in by one statement, up to this many rows: the thread takes the interpreter's lock once a
 # statement, and under load waits for it each time. SQLite allows 32766 values in one.
 MAX_ROWS: Final = 128
@@ -46,7 +49,9 @@ _BAD_ROW: Final = (
     UnicodeError,
     OverflowError,
 )
-FIND_MESSAGE: Final = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND message_id = ?"
+_FIND_MESSAGE: Final = (
+    f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND id_hash = ? AND message_id = ?"
+)
 _CREATE_CONVERSATION: Final = """
 INSERT OR IGNORE INTO conversations (id, user_id, ai, epoch, created_at) VALUES (?, ?, ?, ?, ?)"""
 FIND_CONVERSATION: Final = """
@@ -300,6 +305,7 @@ class SqliteWriter:
             draft.created_at,
             draft.client_timestamp,
             draft.finish,
+            hash_of(draft.message_id),
         )
 
     def _read_last_seq(self, key: int) -> int:
@@ -319,8 +325,7 @@ class SqliteWriter:
             self._last_seqs.pop(draft.conversation_key, None)
 
     def _find(self, draft: Draft) -> StoredMessage | None:
-        row = self._db.execute(FIND_MESSAGE, (draft.conversation_key, draft.message_id)).fetchone()
-        return message_of(row) if row else None
+        return find_message(self._db, draft.conversation_key, draft.message_id)
 
     def _create_conversation(self, new: NewConversation) -> Conversation:
         values = (new.id, new.user_id, json.dumps(new.ai), new.epoch, new.created_at)
@@ -344,6 +349,12 @@ class SqliteWriter:
         with contextlib.suppress(sqlite3.Error):
             self._db = self._connect()
             self._cursor = self._db.cursor()
+
+
+def find_message(db: sqlite3.Connection, key: int, message_id: str) -> StoredMessage | None:
+    """See MessageStore.find_message. Raises sqlite3.Error."""
+    row = db.execute(_FIND_MESSAGE, (key, hash_of(message_id), message_id)).fetchone()
+    return message_of(row) if row else None
 
 
 def message_of(row: Row) -> StoredMessage:

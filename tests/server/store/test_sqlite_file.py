@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from server.core.model import Conversation
+from server.core.model import Conversation, Duplicate
 from server.ports import StoreUnavailable
 from server.store import sqlite, sqlite_schema
 from server.store.file_lock import DatabaseInUse
@@ -162,6 +162,25 @@ async def test_a_file_of_the_version_before_is_migrated_with_its_messages(
     assert read_version(path) == len(MIGRATIONS) + 1
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT mood FROM messages").fetchall() == [("good",), ("good",), (None,)]
+
+
+@asynchronous
+async def test_a_message_of_before_ids_were_hashed_is_found_by_its_id_and_not_saved_again(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("".join(MIGRATIONS[:2]))
+        db.executescript("""
+            CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT);
+            INSERT INTO schema_versions VALUES (1, ''), (2, '');
+            INSERT INTO conversations VALUES (1, 'a', 'kai', '{"id": "ai"}', 'e', 0);
+            INSERT INTO messages (conversation, seq, message_id, type, sender, data, created_at)
+            VALUES (1, 1, 'm1', 'CHAT_MESSAGE', 'kai', 'hello', 0),
+                   (1, 2, 'm2', 'CHAT_MESSAGE', 'kai', 'hello', 0);
+        """)
+    async with opened(SqliteStore(path)) as store:
+        found = await store.find_message(1, "m2")
+        assert found is not None and (found.seq, found.data) == (2, "hello")
+        resent, new = draft(1, "m1", data="hello", sender="kai"), draft(1, "m3")
+        assert await save(store, resent, new) == [Duplicate(1), 3]
 
 
 @asynchronous
