@@ -26,11 +26,12 @@ from server.api.ai_signals import AISignals, ai_signals_router
 from server.api.conversations import ConversationResource, conversations_router
 from server.api.errors import install_error_handlers
 from server.api.guards import BodyLimit, no_writes_while_draining
+from server.api.health import Condition, health_router
 from server.api.history import History, history_router
 from server.api.operations import Operations, operations_router
 from server.api.page import page_router
 from server.api.prometheus import prometheus_router
-from server.api.status import Status, status_router
+from server.api.stats import Stats, stats_router
 from server.api.users import UserResource, users_router
 from server.api.websocket import Door, websocket_route
 from server.core.admission import Network, Places
@@ -86,7 +87,8 @@ class Services:
     gateway: Gateway
     door: Door
     shutdown: Shutdown
-    status: Status
+    condition: Condition
+    stats: Stats
     ai_messages: AIMessages
     ai_signals: AISignals
     history: History
@@ -180,13 +182,15 @@ def _wire(
     background.run(sweeper.beat(), "heartbeat")
     background.run(sweeper.keep_time(), "keep-time")
     background.run(sweeper.measure_lag(), "measure-lag")
+    condition = Condition(VERSION, store, delivery, gateway)
     return Services(
         store,
         manager,
         gateway,
         Door(admission, _networks(settings), settings.server.allowed_origins, tokens),
         shutdown,
-        Status(VERSION, ids.prefix, store, manager, delivery, gateway),
+        condition,
+        Stats(condition, ids.prefix, store.backend, manager, delivery),
         AIMessages(rooms, speech, ids, settings.limits.max_ai_text_length),
         AISignals(rooms, typing, receipts, statuses),
         History(store, trail),
@@ -246,8 +250,9 @@ def add_routes(app: FastAPI, services: Services) -> None:
     install_error_handlers(app, services.manager.metrics)
     app.state.store = services.store
     app.router.routes.append(websocket_route(services.gateway, services.door, services.manager.metrics))
-    app.include_router(status_router(services.status))
-    app.include_router(prometheus_router(services.status))
+    app.include_router(health_router(services.condition))
+    app.include_router(stats_router(services.stats))
+    app.include_router(prometheus_router(services.stats))
     guards = [Depends(no_writes_while_draining(services.shutdown))]
     for router in (
         ai_messages_router(services.ai_messages),

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from server.api.errors import error_responses
-from server.api.status import Status
+from server.api.stats import Stats
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Final = (
@@ -75,13 +75,13 @@ def render(stats: dict[str, Any]) -> bytes:
     return generate_latest(registry)
 
 
-def prometheus_router(status: Status) -> APIRouter:
+def prometheus_router(stats: Stats) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.get("/metrics", response_class=Response, responses=error_responses())
     async def metrics() -> Response:
         """Prometheus text format."""
-        text = await asyncio.to_thread(render, status.stats())
+        text = await asyncio.to_thread(render, stats.document())
         return Response(text, media_type=_CONTENT_TYPE)
 
     return router

@@ -1,0 +1,113 @@
+"""GET / and /health: what the server is, and whether it can be given work."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Final, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from starlette.routing import NoMatchFound
+
+from server.api.errors import RETRY_AFTER
+from server.ports import MessageStore
+from server.runtime.delivery import Delivery
+from server.runtime.gateway import Gateway
+
+_HEALTH_SECONDS: Final = 2.0  # a store that takes longer to answer is no better than one that does not
+
+HealthStatus = Literal["ok", "unavailable", "draining"]
+
+
+class Health(BaseModel):
+    """Whether the server can be given work."""
+
+    status: HealthStatus
+    checks: dict[str, Literal["ok", "unavailable"]] = Field(examples=[{"store": "ok", "backplane": "ok"}])
+    version: str
+    uptime_seconds: float
+
+
+class Condition:
+    """How the server is: since when it runs, and whether it takes work."""
+
+    def __init__(self, version: str, store: MessageStore, delivery: Delivery, gateway: Gateway) -> None:
+        self.version = version
+        self.started_at = time.time_ns() // 1_000_000
+        self._started = time.monotonic()
+        self._store = store
+        self._delivery = delivery
+        self._gateway = gateway
+
+    @property
+    def uptime(self) -> float:
+        """Seconds."""
+        return round(time.monotonic() - self._started, 3)
+
+    @property
+    def status(self) -> HealthStatus:
+        """Without asking the store."""
+        if self._gateway.is_draining:
+            return "draining"
+        return "ok" if self._delivery.is_saving else "unavailable"
+
+    async def health(self) -> Health:
+        store: HealthStatus = "ok" if self._delivery.is_saving and await self._answers() else "unavailable"
+        return Health(
+            status="draining" if self._gateway.is_draining else store,
+            checks={"store": store, "backplane": "ok"},
+            version=self.version,
+            uptime_seconds=self.uptime,
+        )
+
+    async def _answers(self) -> bool:
+        """Whether the store can be read."""
+        try:
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                return await self._store.is_healthy()
+        except TimeoutError:
+            return False
+
+
+def _page_link(request: Request) -> dict[str, str]:
+    """Where the chat page is, unless it is switched off."""
+    with contextlib.suppress(NoMatchFound):
+        return {"app": request.app.url_path_for("page")}
+    return {}
+
+
+def health_router(condition: Condition) -> APIRouter:
+    router = APIRouter(tags=["status"])
+
+    @router.head("/", include_in_schema=False)
+    @router.get("/")
+    async def about(request: Request) -> dict[str, Any]:
+        """Name, version, status and where to go from here."""
+        health = await condition.health()
+        links = {
+            "websocket": "/ws/{user_id}?conversation_id={conversation_id}",
+            **_page_link(request),
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "stats": "/stats",
+        }
+        return {"name": "chatctl", "version": condition.version, "status": health.status, "links": links}
+
+    @router.head("/health", include_in_schema=False)
+    @router.get("/health", responses={503: {"model": Health, "description": "Give it no work"}})
+    async def health(response: Response) -> Health:
+        """200 while messages can be saved; 503 when they cannot, or when the node drains."""
+        answer = await condition.health()
+        if answer.status != "ok":
+            response.status_code = 503
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+        return answer
+
+    @router.head("/health/live", include_in_schema=False)
+    @router.get("/health/live")
+    async def live() -> dict[str, str]:
+        """200 while the process answers."""
+        return {"status": "ok"}
+
+    return router

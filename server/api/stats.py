@@ -1,0 +1,225 @@
+"""GET /stats: the server's figures, and what is connected to it."""
+
+import contextlib
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+
+from server.api.errors import error_responses
+from server.api.health import Condition
+from server.core.clock import rfc3339
+from server.runtime.connection import Connection
+from server.runtime.delivery import Delivery
+from server.runtime.manager import ConnectionManager
+from server.runtime.room import Room
+
+_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
+_LIST_MAX: Final = 1000
+Limit = Annotated[int, Query(ge=1, le=_LIST_MAX)]
+
+
+@dataclass(slots=True)
+class _CpuMeter:
+    """CPU use between two looks, in percent of one core."""
+
+    at: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=time.process_time)
+    percent: float = 0.0
+
+    def look(self) -> float:
+        now, used = time.monotonic(), time.process_time()
+        if now - self.at >= 0.5:
+            self.percent = round((used - self.used) / (now - self.at) * 100, 1)
+            self.at, self.used = now, used
+        return self.percent
+
+
+class Stats:
+    """Reads what others own."""
+
+    def __init__(
+        self,
+        condition: Condition,
+        node_id: str,
+        backend: str,
+        manager: ConnectionManager,
+        delivery: Delivery,
+    ) -> None:
+        self._condition = condition
+        self._node_id = node_id
+        self._backend = backend
+        self._manager = manager
+        self._metrics = manager.metrics
+        self._delivery = delivery
+        self._cpu = _CpuMeter()
+
+    def document(self) -> dict[str, Any]:
+        """Times in seconds or milliseconds as their names say."""
+        metrics = self._metrics
+        return {
+            "server": self._server(),
+            "connections": self._connections(),
+            "messages": self._messages(),
+            "latency_ms": {"ack": metrics.ack_latency.summary(), "commit": metrics.commit_latency.summary()},
+            "store": self._store(),
+            "backplane": {"backend": "local", "status": "ok", "nodes": 1},
+            "errors": {"total": metrics.errors_total, "last_minute": metrics.errors_last_minute},
+            "process": self._process(),
+        }
+
+    def _server(self) -> dict[str, Any]:
+        condition = self._condition
+        return {
+            "version": condition.version,
+            "node_id": self._node_id,
+            "status": condition.status,
+            "started_at": rfc3339(condition.started_at),
+            "uptime_seconds": condition.uptime,
+            "pid": os.getpid(),
+        }
+
+    def _connections(self) -> dict[str, Any]:
+        manager, metrics = self._manager, self._metrics
+        return {
+            "current": manager.current,
+            "peak": metrics.connections_peak,
+            "total": metrics.connections_total,
+            "users": manager.users,
+            "conversations": sum(1 for _ in manager.rooms()),
+            "reconnections": metrics.reconnections,
+            "rejected": dict(metrics.rejected),
+            "closed": dict(metrics.closed),
+            "duration_seconds": metrics.duration_summary(),
+        }
+
+    def _messages(self) -> dict[str, Any]:
+        manager, metrics = self._manager, self._metrics
+        return {
+            "received": manager.received,
+            "sent": metrics.sent + sum(c.info.sent for c in manager.connections()),
+            "acked": metrics.acked,
+            "nacked": dict(metrics.nacked),
+            "duplicates": metrics.duplicates,
+            "ai_responses": metrics.ai_responses,
+            "rate_per_second": metrics.rate_per_second,
+        }
+
+    def _store(self) -> dict[str, Any]:
+        metrics = self._metrics
+        mean = round(metrics.batched / metrics.batches, 2) if metrics.batches else 0.0
+        return {
+            "backend": self._backend,
+            "batch_size": {"mean": mean, "max": metrics.largest_batch},
+            "pending": self._delivery.pending,
+        }
+
+    def _process(self) -> dict[str, Any]:
+        return {
+            "rss_bytes": _rss_bytes(),
+            "cpu_percent": self._cpu.look(),
+            "event_loop_lag_ms": self._metrics.loop_lag.summary()["p99"],
+        }
+
+    def connections(self, limit: int) -> dict[str, Any]:
+        return _listed((_connection_row(c) for c in self._manager.connections()), limit)
+
+    def conversations(self, limit: int) -> dict[str, Any]:
+        return _listed((_room_row(room) for room in self._manager.rooms()), limit)
+
+    def events(self, limit: int) -> dict[str, Any]:
+        """The newest first."""
+        return _listed(_dated(reversed(self._metrics.events)), limit)
+
+    def errors(self, limit: int) -> dict[str, Any]:
+        """The newest first."""
+        return _listed(_dated(reversed(self._metrics.errors)), limit)
+
+
+def _rss_bytes() -> int:
+    """The process's memory: now where Linux tells, else its peak."""
+    with contextlib.suppress(OSError):  # no such file elsewhere, or no descriptor left to open it with
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_SIZE
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _listed(rows: Iterable[dict[str, Any]], limit: int) -> dict[str, Any]:
+    items: list[dict[str, Any]] = []
+    for row in rows:
+        if len(items) == limit:
+            return {"items": items, "has_more": True}
+        items.append(row)
+    return {"items": items, "has_more": False}
+
+
+def _dated(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return ({**record, "at": rfc3339(record["at"])} for record in records)
+
+
+def _connection_row(connection: Connection) -> dict[str, Any]:
+    info = connection.info
+    silent = time.monotonic() - info.last_heartbeat
+    return {
+        "connection_id": info.connection_id,
+        "user_id": info.user_id,
+        "conversation_id": info.conversation_id,
+        "client_id": info.client_id,
+        "session_id": info.session_id,
+        "ip": info.ip,
+        "connected_at": rfc3339(info.connected_at),
+        "last_heartbeat": rfc3339(int((time.time() - silent) * 1000)),
+        "sent": info.sent,
+        "received": info.received,
+        "queued": connection.queued,
+        "reconnects": info.reconnects,
+    }
+
+
+def _room_row(room: Room) -> dict[str, Any]:
+    assert room.conversation is not None
+    return {
+        "conversation_id": room.conversation_id,
+        "user_id": room.conversation.user_id,
+        "devices": len(room.connections),
+        "messages": room.last_seq,
+        "last_seq": room.last_seq,
+        "last_activity": rfc3339(room.last_activity),
+    }
+
+
+def stats_router(stats: Stats) -> APIRouter:
+    router = APIRouter(prefix="/stats", tags=["status"])
+
+    @router.get("", responses=error_responses())
+    async def figures() -> dict[str, Any]:
+        """Counters since the start, latencies over the last minute."""
+        return stats.document()
+
+    @router.get("/connections", responses=error_responses())
+    async def connections(limit: Limit = 100) -> dict[str, Any]:
+        """Live connections."""
+        return stats.connections(limit)
+
+    @router.get("/conversations", responses=error_responses())
+    async def conversations(limit: Limit = 100) -> dict[str, Any]:
+        """Conversations that somebody is connected to."""
+        return stats.conversations(limit)
+
+    @router.get("/events", responses=error_responses())
+    async def events(limit: Limit = 100) -> dict[str, Any]:
+        """The last connects, reconnects, replacements and disconnects, the newest first."""
+        return stats.events(limit)
+
+    @router.get("/errors", responses=error_responses())
+    async def errors(limit: Limit = 100) -> dict[str, Any]:
+        """The last errors and NACKs with their context, the newest first."""
+        return stats.errors(limit)
+
+    return router
