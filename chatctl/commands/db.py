@@ -11,11 +11,11 @@ from chatctl.failure import FAILED, MISUSED, CommandError
 from chatctl.options import Config, Json, command_app, examples
 from chatctl.output import print_done
 from chatctl.settings import settings_of
-from server.main import make_store
 from server.ports import StoreUnavailable
 from server.settings import Settings, shown
 from server.store.file_lock import DatabaseInUse
 from server.store.sqlite_schema import MIGRATIONS, SchemaTooNew, read_version
+from server.wiring import make_store
 
 NEWEST = len(MIGRATIONS)
 

@@ -1,6 +1,6 @@
 """The server's settings: schema, where values come from, what is wrong with them.
 
-Only `server.main` and `chatctl` read settings; all others are handed values.
+Only `server.main`, `server.wiring` and `chatctl` read settings; all others are handed values.
 """
 
 from server.settings.load import SettingsError, load_settings

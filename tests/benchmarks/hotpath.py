@@ -19,10 +19,10 @@ import uvloop
 from server.core.clock import rfc3339
 from server.core.joining import JoinRequest, Refusal
 from server.logs import configure_logs
-from server.main import Services, open_services
 from server.settings import load_settings
 from server.transport.limits import Limits
 from server.transport.websocket_protocol import WebSocketProtocol
+from server.wiring import Services, open_services
 
 CONVERSATIONS, MESSAGES, ROUNDS = 100, 200, 6
 TEXT = ("hello there my dear companion how are you feeling today " * 2)[:100]

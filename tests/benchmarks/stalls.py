@@ -21,10 +21,11 @@ from loadtest.free_port import free_port
 from server.api.ai_signals import AIStatusChange
 from server.api.operations import Announcement
 from server.logs import configure_logs
-from server.main import Services, add_routes, open_services
+from server.main import add_routes
 from server.settings import load_settings
 from server.transport.limits import Limits
 from server.transport.uvicorn_server import Server, server_config
+from server.wiring import Services, open_services
 
 SETTINGS: Final = {
     "store.url": "memory://",
