@@ -251,7 +251,7 @@ def _warnings(evidence: Evidence, result: Result) -> Iterator[str]:
     if (use.cpu_percent or 0.0) > _CPU_WARNING:
         yield f"the generator used {use.cpu_percent:.0f}% of a CPU: more --processes measure more exactly"
     if 0 < (count := result.latency_ms.ack.count) < _ENOUGH_FOR_P99_9:
-        yield f"of {count} ACKs only {max(1, count // 1000)} are above p99.9: run longer to believe it"
+        yield f"p99.9 rests on {max(1, count // 1000)} of {count} ACKs: run longer to believe it"
     if result.disconnects:
         ends = ", ".join(f"{count} with {code}" for code, count in result.disconnects.items())
         yield f"connections were lost or not made: {ends}"
