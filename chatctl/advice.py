@@ -83,7 +83,7 @@ ERRORS = {
     ),
     ErrorCode.TOO_LARGE: Advice(
         "REST: the body is over 1 MiB.",
-        "Send less at once; POST /api/stream-ai-message takes a text of any pace in pieces.",
+        "Send less at once.",
     ),
 }
 

@@ -28,14 +28,18 @@ app = command_app()
         """chatctl send-ai conv_user123_ai_alex "Hi! How's your day?" """.rstrip(),
         'chatctl send-ai conv_user123_ai_alex "Let me think..." --typing',
         "echo Hello | chatctl send-ai conv_user123_ai_alex -",
-        "llm 'Tell me a story' | chatctl send-ai conv_user123_ai_alex - --stream",
     )
 )
 def command(
     conversation: Annotated[str, typer.Argument(help="The conversation's id.")],
     message: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
     typing: Annotated[bool, typer.Option("--typing", help="Show the AI typing for a while first.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Send piece by piece, as it is written.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="Send piece by piece, as it is written. Not built into the server yet."
+        ),
+    ] = False,
     message_id: Annotated[str | None, typer.Option(help="Sent twice, it is saved once.")] = None,
     ai_id: Annotated[str | None, typer.Option(help="Who speaks; must be the conversation's AI.")] = None,
     url: Url = DEFAULT_URL,
