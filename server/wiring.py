@@ -139,14 +139,13 @@ def _runtime(settings: Settings, store: MessageStore, background: Background) ->
     receiver = Receiver(
         manager,
         delivery,
-        store,
-        limiter,
-        background,
         typing,
         Signals(manager, typing, receipts, background, tokens),
+        background,
+        limiter,
+        signal_limiter,
         settings.limits.max_text_length,
         settings.limits.max_invalid_frames,
-        signal_limiter,
     )
     admission = Admission(manager, _places(settings))
     config = _gateway_config(settings)

@@ -123,6 +123,7 @@ OUTCOME_UNKNOWN = Refused(
 )
 CANNOT_BE_STORED = Refused(ErrorCode.VALIDATION_FAILED, "data: the message cannot be stored as it is")
 CONVERSATION_GONE = Refused(ErrorCode.NOT_FOUND, "The conversation was deleted")
+FRAME_FAILED = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
 MESSAGE_ID_CONFLICT = Refused(
     ErrorCode.MESSAGE_ID_CONFLICT, "message_id was already used for another message in this conversation"
 )

@@ -20,6 +20,7 @@ from server.core.model import (
     Draft,
     Duplicate,
     Outcome,
+    Refused,
     settle_resend,
 )
 from server.ports import MessageStore, StoreUnavailable
@@ -105,6 +106,18 @@ class Delivery:
             room.saving = {}
         room.saving[save.message_id] = save
         self._queue.submit(save)
+
+    async def outcome_before(self, save: Save, why: Refused) -> Outcome:
+        """Of a message that is not to be saved now: what it was when it was saved before, or `why`.
+
+        Where the store does not tell, `why` could deny what is saved.
+        """
+        try:
+            async with asyncio.timeout(self.timeout):
+                stored = await self._store.find_message(save.conversation_key, save.message_id)
+        except (StoreUnavailable, TimeoutError):
+            return OUTCOME_UNKNOWN
+        return why if stored is None else settle_resend(save, stored)
 
     def settled(self, items: list[Save], results: list[Outcome], seconds: float) -> None:
         self._metrics.record_commit(len(items), seconds)

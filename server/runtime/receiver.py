@@ -1,6 +1,5 @@
 """What happens to a frame that a device sent."""
 
-import asyncio
 import json
 import logging
 import math
@@ -13,15 +12,13 @@ import structlog
 from server.core.clock import accepted_client_stamp
 from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame, reject
 from server.core.model import (
+    FRAME_FAILED,
     MESSAGE_ID_CONFLICT,
-    OUTCOME_UNKNOWN,
     Duplicate,
     Outcome,
     Refused,
-    settle_resend,
 )
 from server.core.rate_limit import RateLimiter
-from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ClientFrame, CloseCode, ErrorCode, MessageType
 from server.runtime.background import Background
 from server.runtime.connection import Connection, ConnectionInfo
@@ -39,7 +36,6 @@ _NEEDS_NO_TOKEN: Final = frozenset({MessageType.AUTH_REFRESH, MessageType.PING, 
 _SHUTTING_DOWN: Final = Refused(
     ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere"
 )
-_INTERNAL_ERROR: Final = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
 
 
 _Handler = Callable[[Connection, ClientFrame], Refused | None]
@@ -52,24 +48,22 @@ class Receiver:
         self,
         manager: ConnectionManager,
         delivery: Delivery,
-        store: MessageStore,
-        limiter: RateLimiter | None,
-        background: Background,
         typing: TypingRelay,
         signals: Signals,
+        background: Background,
+        limiter: RateLimiter | None,
+        signal_limiter: RateLimiter | None,
         max_text_length: int,
         max_invalid_frames: int,
-        signal_limiter: RateLimiter | None = None,
     ) -> None:
         self._manager = manager
         self._delivery = delivery
-        self._store = store
-        self._limiter = limiter
-        self._background = background
         self._typing = typing
+        self._background = background
+        self._limiter = limiter
+        self._signal_limiter = signal_limiter
         self._max_text_length = max_text_length
         self._max_invalid_frames = max_invalid_frames
-        self._signal_limiter = signal_limiter
         self.is_draining = False  # set at the shutdown: from then on new messages are refused
         self._is_traced = log.is_enabled_for(logging.DEBUG)
         self._handlers: dict[str, _Handler] = {
@@ -168,21 +162,12 @@ class Receiver:
         return _rate_limited("Too many messages; wait a moment", wait)
 
     async def _judge_resend(self, connection: Connection, save: Save, why: Refused) -> None:
-        """No new message is taken now; one that had been saved before is answered as such all the same.
-
-        Where the store does not tell, a plain NACK could deny what is saved.
-        """
-        outcome: Outcome = why
+        """No new message is taken now; one that had been saved before is answered as such all the same."""
         try:
-            async with asyncio.timeout(self._delivery.timeout):
-                stored = await self._store.find_message(save.conversation_key, save.message_id)
-            if stored is not None:
-                outcome = settle_resend(save, stored)
-        except (StoreUnavailable, TimeoutError):
-            outcome = OUTCOME_UNKNOWN
+            outcome = await self._delivery.outcome_before(save, why)
         except Exception:
             log.exception("a resend could not be judged", **connection.info.context())
-            outcome = _INTERNAL_ERROR
+            outcome = FRAME_FAILED
         connection.settled(save, outcome, 0, is_resend=True)
 
     # ---- signals ------------------------------------------------------------------------------------
@@ -232,9 +217,9 @@ class Receiver:
         """A fault of ours ends nothing but this frame."""
         log.exception("a frame could not be processed", **connection.info.context())
         if message_id is None:
-            self._manager.send_error(connection, _INTERNAL_ERROR)
+            self._manager.send_error(connection, FRAME_FAILED)
         else:
-            self._manager.send_nack(connection, message_id, _INTERNAL_ERROR)
+            self._manager.send_nack(connection, message_id, FRAME_FAILED)
 
 
 def _is_late(info: ConnectionInfo, frame: ClientFrame) -> bool:

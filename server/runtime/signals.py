@@ -2,10 +2,10 @@
 
 import structlog
 
-from server.core.model import STORE_UNAVAILABLE, Refused
+from server.core.model import FRAME_FAILED, STORE_UNAVAILABLE, Refused
 from server.core.signals import ReadUpTo, cancelled_id_of, invalid, receipt_of, token_of, typing_of
 from server.ports import StoreUnavailable
-from server.protocol import ClientFrame, ErrorCode
+from server.protocol import ClientFrame
 from server.runtime.background import Background
 from server.runtime.connection import Connection
 from server.runtime.manager import ConnectionManager
@@ -78,7 +78,7 @@ class Signals:
             answer = STORE_UNAVAILABLE._replace(text="The position could not be saved; try again")
         except Exception:
             log.exception("a receipt could not be processed", **connection.info.context())
-            answer = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")
+            answer = FRAME_FAILED
         connection.end_answer()
         if isinstance(answer, Refused):
             self._manager.send_nack(connection, frame_id, answer)

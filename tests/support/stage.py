@@ -125,14 +125,13 @@ class Stage:
         self.receiver = Receiver(
             self.manager,
             self.delivery,
-            store,
-            limiter,
-            self.background,
             typing,
             signals,
+            self.background,
+            limiter,
+            signal_limiter,
             4000,
             MAX_INVALID_FRAMES,
-            signal_limiter,
         )
         self.conversations = Conversations(store, self.manager, ids, store_timeout)
         self.gateway = Gateway(
