@@ -3,19 +3,18 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import fmean, linear_regression
 from typing import Any, Final
 
 from loadtest import slo
 from loadtest.ledger import Fault
 from loadtest.machine import describe_machine
+from loadtest.objectives import hold
 from loadtest.plan import SCENARIOS, Scenario, Settings
 from loadtest.result import (
     Check,
     Curves,
     GeneratorUse,
     Latency,
-    Objective,
     Percentiles,
     Result,
 )
@@ -28,8 +27,6 @@ _LAG_WARNING: Final = 10.0
 _CPU_INVALID: Final = 95.0
 _CPU_WARNING: Final = 80.0
 _ENOUGH_FOR_P99_9: Final = 10_000
-_FEWEST_POINTS_OF_A_SLOPE: Final = 5
-_MIB: Final = 1024 * 1024
 
 # Refusals by a limit: NACK codes and close codes.
 _LIMIT_NACKS: Final = ("rate_limited",)
@@ -68,10 +65,22 @@ class Evidence:
 
 def judge(evidence: Evidence) -> Result:
     """The result of the run."""
+    result = _measured(evidence)
+    result.checks = list(_checks(evidence))
+    result.slos = [hold(wanted, result, evidence.tally) for wanted in evidence.slos]
+    result.failed_because = list(_failures(result))
+    result.invalid_because = list(_invalidities(evidence, result))
+    result.warnings = list(_warnings(evidence, result))
+    result.valid = not result.invalid_because
+    result.passed = result.valid and not result.failed_because
+    return result
+
+
+def _measured(evidence: Evidence) -> Result:
+    """What was measured, without a judgement."""
     tally, settings = evidence.tally, evidence.settings
     measured = max(0.0, evidence.ran - settings.warmup)
-    points = timeline(evidence.seconds, evidence.samples, evidence.ran)
-    result = Result(
+    return Result(
         scenario=settings.scenario,
         passed=False,
         valid=False,
@@ -105,16 +114,8 @@ def judge(evidence: Evidence) -> Result:
         server={"url": settings.url, "before": evidence.before, "after": evidence.after},
         machine=evidence.machine,
         curves=Curves(ack=tally.ack.curve(), delivery=tally.delivery.curve()),
-        timeline=points,
+        timeline=timeline(evidence.seconds, evidence.samples, evidence.ran),
     )
-    result.checks = list(_checks(evidence))
-    result.slos = [_objective(wanted, result, tally) for wanted in evidence.slos]
-    result.failed_because = list(_failures(result))
-    result.invalid_because = list(_invalidities(evidence, result))
-    result.warnings = list(_warnings(evidence, result))
-    result.valid = not result.invalid_because
-    result.passed = result.valid and not result.failed_because
-    return result
 
 
 def of_nothing(settings: Settings, expressions: list[str], reason: str) -> Result:
@@ -259,70 +260,3 @@ def _warnings(evidence: Evidence, result: Result) -> Iterator[str]:
         yield f"{note} ({count} times)" if count > 1 else note
     if result.sent and not any(point.server for point in result.timeline):
         yield "the server's own metrics are missing: GET /stats could not be read"
-
-
-def _objective(wanted: SLO, result: Result, tally: Tally) -> Objective:
-    value = _value(wanted, result, tally)
-    return Objective(
-        expression=wanted.expression,
-        value=None if value is None else round(value, 3),
-        unit=wanted.unit if wanted.unit in ("", "%", "/s") else f" {wanted.unit}",
-        passed=wanted.holds(value),
-    )
-
-
-def _value(wanted: SLO, result: Result, tally: Tally) -> float | None:
-    """What was measured for the metric, in its own unit."""
-    if wanted.percentile is not None:
-        what, percent = wanted.percentile
-        latencies = {"ack": tally.ack, "delivery": tally.delivery, "reconnect": tally.reconnect}
-        return latencies[what].percentile(percent)
-    return _figures(result)[wanted.metric]
-
-
-def _figures(result: Result) -> dict[str, float | None]:
-    """Every metric of slo.METRICS."""
-    nacked = sum(result.nacked.values())
-    measured = [point for point in result.timeline if point.t >= result.settings.warmup]
-    servers = [(float(point.t), point.server) for point in measured if point.server]
-    memory = [(t, server.rss_bytes / _MIB) for t, server in servers if server.rss_bytes is not None]
-    return {
-        "ack_mean": result.latency_ms.ack.mean,
-        "ack_max": result.latency_ms.ack.max,
-        "delivery_mean": result.latency_ms.delivery.mean,
-        "delivery_max": result.latency_ms.delivery.max,
-        "reconnect_mean": result.latency_ms.reconnect.mean,
-        "reconnect_max": result.latency_ms.reconnect.max,
-        **{name: getattr(result, name) for name in ("sent", "acked", "deliveries", "reconnects")},
-        **{fault.value: getattr(result, fault.value) for fault in Fault},
-        "nacked": nacked,
-        "disconnects": sum(result.disconnects.values()),
-        "errors": sum(result.errors.values()),
-        "nack_rate": 100 * nacked / result.sent if result.sent else None,
-        "send_rate": result.send_rate,
-        "delivery_rate": result.delivery_rate,
-        "server_cpu": _mean([server.cpu_percent for _, server in servers]),
-        "server_rss": max((size for _, size in memory), default=None),
-        "loop_lag": _highest([server.loop_lag_ms for _, server in servers]),
-        "rss_growth": growth(memory),
-        "ack_growth": growth([(float(point.t), point.ack_p50) for point in measured if point.ack_p50]),
-    }
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
-def _highest(values: list[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def growth(points: list[tuple[float, float]]) -> float | None:
-    """By how many percent the straight line through the points rises from the first to the last."""
-    if len(points) < _FEWEST_POINTS_OF_A_SLOPE:
-        return None
-    times = [time for time, _ in points]
-    slope, intercept = linear_regression(times, [value for _, value in points])
-    start = intercept + slope * times[0]
-    return 100 * slope * (times[-1] - times[0]) / start if start > 0 else None

@@ -10,7 +10,7 @@ from loadtest.ledger import Fault
 from loadtest.plan import SCENARIOS, WITHIN_LIMIT, Settings
 from loadtest.result import Check, Result
 from loadtest.tally import Second, Tally
-from loadtest.verdict import RECONNECTS_COUNTED, Evidence, growth, judge, of_nothing
+from loadtest.verdict import RECONNECTS_COUNTED, Evidence, judge, of_nothing
 
 SETTINGS = Settings(
     scenario="fanout",
@@ -205,9 +205,3 @@ def test_a_run_that_never_began_is_not_valid_and_says_why() -> None:
     result = of_nothing(SETTINGS, ["ack_p99<50ms"], "no chat server answers")
     assert (result.exit_code, result.invalid_because) == (3, ["no chat server answers"])
     assert result.timeline == []
-
-
-def test_growth_is_that_of_the_straight_line() -> None:
-    assert growth([(float(t), 100.0 + t) for t in range(11)]) == pytest.approx(10.0)
-    assert growth([(float(t), 100.0) for t in range(11)]) == pytest.approx(0.0)
-    assert growth([(0.0, 100.0), (1.0, 200.0)]) is None
