@@ -34,9 +34,6 @@ class Rest:
     def stats(self) -> dict[str, Any]:
         return self._json("GET", "/stats")
 
-    def about(self) -> dict[str, Any]:
-        return self._json("GET", "/")
-
     def page(self, conversation_id: str, after_seq: int, limit: int = _PAGE) -> list[Frame]:
         """The frames directly above `after_seq`, at most `limit`."""
         return list(self._page(conversation_id, after_seq, limit)["items"])

@@ -31,7 +31,6 @@ from loadtest.reports.table import print_result
 from loadtest.result import Result
 
 INSTALL = "pip install 'chatctl[loadtest]'"
-NOT_VALID = 3
 
 _STANDARD_OUTPUT = Path("-")
 _FASTEST_SPAWN = 100.0  # Locust's own limit for each process

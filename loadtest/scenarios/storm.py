@@ -15,7 +15,7 @@ class StormUser(ChatUser):
     scenario = "storm"
 
     def on_start(self) -> None:
-        self.storms = gevent.spawn(self.meet_storms)
+        gevent.spawn(self.meet_storms)
         super().on_start()
 
     @task
