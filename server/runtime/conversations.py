@@ -2,21 +2,15 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode, ai_id_of, ai_name_of
-from server.runtime.group_commit import GroupCommit
+from server.runtime.awaited_commit import AwaitedCommit
 from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
-
-
-@dataclass(slots=True, eq=False)
-class _Creation(NewConversation):
-    created: "asyncio.Future[Conversation]"
 
 
 class Conversations:
@@ -27,8 +21,8 @@ class Conversations:
         self._manager = manager
         self._ids = ids
         self._timeout = timeout
-        self._queue: GroupCommit[_Creation, Conversation] = GroupCommit(
-            store.create_conversations, self, timeout
+        self._creations: AwaitedCommit[NewConversation, Conversation] = AwaitedCommit(
+            store.create_conversations, timeout, "the conversation could not be created in time"
         )
 
     async def find(self, room: Room) -> Conversation | None:
@@ -48,17 +42,15 @@ class Conversations:
 
         Raises StoreUnavailable.
         """
-        creation = _Creation(
+        creation = NewConversation(
             id=room.conversation_id,
             user_id=user_id,
             ai=ai or default_ai(room.conversation_id),
             epoch=self._ids.new(),
             created_at=time.time_ns() // 1_000_000,
             arrived=time.monotonic(),
-            created=asyncio.get_running_loop().create_future(),
         )
-        self._queue.submit(creation)
-        _settle(room, await creation.created)
+        _settle(room, await self._creations.save(creation))
         _check_not_deleted(room)
         assert room.conversation is not None
         return room.conversation, room.conversation.epoch == creation.epoch
@@ -83,30 +75,6 @@ class Conversations:
                     connection.close(code, reason)
                 self._manager.release(room)
                 self._manager.forget(room)
-
-    async def drained(self) -> None:
-        """Waits until every creation is settled."""
-        await self._queue.drained()
-
-    def settled(self, items: list[_Creation], results: list[Conversation], seconds: float) -> None:
-        for item, conversation in zip(items, results, strict=True):
-            if not item.created.done():
-                item.created.set_result(conversation)
-
-    def withdrawn(self, items: list[_Creation]) -> None:
-        self._fail(items)
-
-    def overdue(self, items: list[_Creation]) -> None:
-        """Creating is idempotent: whoever waited too long asks again."""
-        self._fail(items)
-
-    def failed(self, items: list[_Creation], fault: BaseException) -> None:
-        self._fail(items)
-
-    def _fail(self, items: list[_Creation]) -> None:
-        for item in items:
-            if not item.created.done():
-                item.created.set_exception(StoreUnavailable("the conversation could not be created in time"))
 
 
 def default_ai(conversation_id: str) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.core import frames
 from server.core.framing import text_frame
 from server.core.model import Advance, Position, Refused
 from server.core.signals import ReadUpTo, invalid
-from server.ports import MessageStore, StoreUnavailable
+from server.ports import MessageStore
 from server.protocol import MessageType
+from server.runtime.awaited_commit import AwaitedCommit
 from server.runtime.connection import Connection
-from server.runtime.group_commit import GroupCommit
 from server.runtime.ids import IdMaker
 from server.runtime.manager import ConnectionManager
 from server.runtime.room import Room
@@ -26,11 +25,6 @@ class Read(NamedTuple):
     moved: bool
 
 
-@dataclass(slots=True, eq=False)
-class _Advance(Advance):
-    moved: "asyncio.Future[bool]"
-
-
 class Receipts:
     """Many positions are saved in one transaction. Methods raise StoreUnavailable, TimeoutError."""
 
@@ -39,7 +33,9 @@ class Receipts:
         self._manager = manager
         self._ids = ids
         self._timeout = timeout
-        self._queue: GroupCommit[_Advance, bool] = GroupCommit(store.advance, self, timeout)
+        self._advances: AwaitedCommit[Advance, bool] = AwaitedCommit(
+            store.advance, timeout, "the position could not be saved in time"
+        )
 
     async def user_read(self, connection: Connection, up_to: ReadUpTo, frame_id: str) -> Read | Refused:
         """A device says so; the others hear it under the id of its frame."""
@@ -59,9 +55,7 @@ class Receipts:
 
     async def advance(self, room: Room, position: Position, seq: int) -> bool:
         """Saves a position; whether it moved."""
-        moved: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.submit(_Advance(room.key, position, seq, time.monotonic(), moved))
-        return await moved
+        return await self._advances.save(Advance(room.key, position, seq, time.monotonic()))
 
     async def _read(self, room: Room, position: Position, up_to: ReadUpTo) -> Read | Refused:
         async with asyncio.timeout(self._timeout):
@@ -95,23 +89,3 @@ class Receipts:
         for connection in room.connections:
             if connection is not but:
                 connection.offer(text_frame(payload))
-
-    def settled(self, items: list[_Advance], results: list[bool], seconds: float) -> None:
-        for item, moved in zip(items, results, strict=True):
-            if not item.moved.done():
-                item.moved.set_result(moved)
-
-    def withdrawn(self, items: list[_Advance]) -> None:
-        self._fail(items)
-
-    def overdue(self, items: list[_Advance]) -> None:
-        """Moving a position is idempotent: whoever waited too long may ask again."""
-        self._fail(items)
-
-    def failed(self, items: list[_Advance], fault: BaseException) -> None:
-        self._fail(items)
-
-    def _fail(self, items: list[_Advance]) -> None:
-        for item in items:
-            if not item.moved.done():
-                item.moved.set_exception(StoreUnavailable("the position could not be saved in time"))
