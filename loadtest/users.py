@@ -42,6 +42,11 @@ class ChatUser(User):
         """Sends the message that is due now; None when the run is ending."""
         return self.room.say(device, self.due) if self.generator.sending else None
 
+    def cut(self, device: Device) -> None:
+        """Breaks its connection; not when the run is ending."""
+        if self.generator.sending:
+            device.cut()
+
     @property
     def any_device(self) -> Device:
         return random.choice(self.room.devices)

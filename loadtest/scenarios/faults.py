@@ -17,5 +17,4 @@ class FaultsUser(ChatUser):
 
     @task(1)
     def lose_a_connection(self) -> None:
-        if self.generator.sending:
-            self.any_device.cut()
+        self.cut(self.any_device)

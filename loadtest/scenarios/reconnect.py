@@ -14,5 +14,4 @@ class ReconnectUser(ChatUser):
 
     @task(1)
     def lose_a_connection(self) -> None:
-        if self.generator.sending:
-            self.any_device.cut()
+        self.cut(self.any_device)
