@@ -50,7 +50,7 @@ _WORTH_A_CHECKPOINT: Final = 500  # rows: a log that never grows beyond is left 
 _QUICK_SECONDS: Final = 0.002
 _SMALL_BATCH: Final = 16
 _MARK_SECONDS: Final = 1.0  # by so much of its messages may a backup that is restored after a crash be missed
-_CACHE_KIB: Final = 32768
+_CACHE_KIB: Final = 16384
 _STATEMENTS: Final = MAX_ROWS + 32  # an INSERT of each size, prepared once, and the rest
 
 _HISTORY = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
