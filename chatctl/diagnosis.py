@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import socket
-import sqlite3
 import stat
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 from urllib.parse import urlsplit
+
+import apsw
 
 from chatctl.api import Api
 from chatctl.failure import CommandError
@@ -151,7 +152,7 @@ def _sqlite_file(path: Path) -> Finding:
         lock.release()
     except DatabaseInUse as fault:
         return Finding("database", "warn", f"{fault}, so no second server can use it")
-    except (sqlite3.Error, OSError) as fault:
+    except (apsw.Error, OSError) as fault:
         return Finding(
             "database", "fail", f"{path}: {fault}", "restore it from a backup, or change store.url"
         )

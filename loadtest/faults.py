@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import apsw
 
 from loadtest.local_server import LocalServer, ServerFailed
 from loadtest.progress import Phase, Progress
@@ -100,7 +101,7 @@ class Inflicting:
         when = f"{time.monotonic() - self._began:.0f} s after the start"
         try:
             fault.inflict(self._server)
-        except (Unmastered, ServerFailed, OSError, sqlite3.Error) as error:
+        except (Unmastered, ServerFailed, OSError, apsw.Error) as error:
             return Check(name=fault.name, passed=False, details=[str(error), when])
         return Check(name=fault.name, passed=True, details=[when])
 
@@ -139,7 +140,7 @@ def _stopped(server: LocalServer) -> Iterator[None]:
 @contextmanager
 def _locked(server: LocalServer) -> Iterator[None]:
     """By another process, ours, that holds SQLite's write lock."""
-    other = sqlite3.connect(server.folder / "chat.db", isolation_level=None)
+    other = apsw.Connection(str(server.folder / "chat.db"))
     try:
         other.execute("BEGIN IMMEDIATE")
         yield

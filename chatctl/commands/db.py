@@ -1,10 +1,10 @@
 """chatctl db status, upgrade"""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 from typing import Annotated
 
+import apsw
 import typer
 
 from chatctl.failure import FAILED, MISUSED, CommandError
@@ -38,7 +38,7 @@ def status(config: Config = None, store: Store = None, as_json: Json = False) ->
         raise CommandError(f"{path} does not exist; chatctl serve creates it, and chatctl db upgrade too")
     try:
         version = read_version(path)
-    except sqlite3.Error as fault:
+    except apsw.Error as fault:
         raise CommandError(f"{path}: {fault}") from None
     report = {"file": str(path), "version": version, "newest": NEWEST}
     print_done(report, f"{path}: schema version {version}, {_verdict(version)}", as_json)

@@ -4,9 +4,10 @@ Devices have seen messages that are not in it, under seqs that it will give to o
 tells them to read anew.
 """
 
-import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import apsw
 
 _NEWEST: Final = "SELECT coalesce(max(id), 0) FROM messages"
 _NEW_EPOCHS: Final = "UPDATE conversations SET epoch = lower(hex(randomblob(6)))"
@@ -19,9 +20,9 @@ class Mark(NamedTuple):
     newest: int  # the highest id of a message, 0 when there is none
 
 
-def mark_of(db: sqlite3.Connection, path: Path) -> Mark:
+def mark_of(db: apsw.Connection, path: Path) -> Mark:
     """The mark of the database as it is now committed."""
-    return Mark(path.stat().st_ino, db.execute(_NEWEST).fetchone()[0])
+    return Mark(path.stat().st_ino, int(db.execute(_NEWEST).get))
 
 
 def is_restored(now: Mark, before: Mark | None) -> bool:
@@ -34,6 +35,7 @@ def is_restored(now: Mark, before: Mark | None) -> bool:
     return now.newest < before.newest
 
 
-def begin_new_epochs(db: sqlite3.Connection) -> int:
+def begin_new_epochs(db: apsw.Connection) -> int:
     """Of how many conversations."""
-    return db.execute(_NEW_EPOCHS).rowcount
+    db.execute(_NEW_EPOCHS)
+    return db.changes()

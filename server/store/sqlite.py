@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import apsw
 import structlog
 
 from server.core.model import (
@@ -100,7 +100,7 @@ class SqliteStore:
         self,
         path: Path,
         is_durable: bool = True,
-        connection: type[sqlite3.Connection] = sqlite3.Connection,
+        connection: type[apsw.Connection] = apsw.Connection,
     ) -> None:
         self._path = path
         self._is_durable = is_durable
@@ -109,7 +109,7 @@ class SqliteStore:
         self._thread: Worker
         self._reader_thread: Worker
         self._writer: SqliteWriter
-        self._reader: sqlite3.Connection
+        self._reader: apsw.Connection
         self._loop: asyncio.AbstractEventLoop
         self._commit_seconds = 1.0  # of small batches, until it is known better
         self._rows_logged = 0  # since the last checkpoint
@@ -124,7 +124,7 @@ class SqliteStore:
         try:
             self._lock.acquire()
             await self._loop.run_in_executor(None, self._open)
-        except (OSError, sqlite3.Error) as fault:
+        except (OSError, apsw.Error) as fault:
             self._lock.release()
             raise StoreUnavailable(f"{self._path}: {getattr(fault, 'strerror', fault)}") from None
         except SchemaTooNew:
@@ -151,24 +151,34 @@ class SqliteStore:
         return True
 
     def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
-        self._rows_logged += batch.size
+        size = batch.size
+        self._rows_logged += size
         if self._rows_logged >= _CHECKPOINT_ROWS:
             self._checkpoint()
         if self._mark_timer is None:
             self._mark_timer = self._loop.call_later(_MARK_SECONDS, self._mark)
-        if batch.size > _SMALL_BATCH:
+        if size > _SMALL_BATCH:
             return self._thread.submit(lambda: self._writer.save(batch))
-        if self._commit_seconds < _QUICK_SECONDS and self._thread.is_idle:
-            saved = self._timed(lambda: self._writer.save_at_once(batch))
-            return _done(saved) if isinstance(saved, list) else self._thread.submit(saved)
-        return self._thread.submit(lambda: self._timed(lambda: self._writer.save(batch)))
-
-    def _timed(self, commit: Callable[[], R]) -> R:
-        """Follows how long a small commit takes: a moving average over some ten of them."""
+        if self._commit_seconds > _QUICK_SECONDS or not self._thread.is_idle:
+            return self._thread.submit(lambda: self._save_small(batch))
         started = time.perf_counter()
-        result = commit()
+        saved = self._writer.save_at_once(batch)
+        self._note_small_commit(started)
+        if not isinstance(saved, list):
+            return self._thread.submit(saved)
+        done: asyncio.Future[list[Outcome]] = self._loop.create_future()
+        done.set_result(saved)
+        return done
+
+    def _save_small(self, batch: Batch[Draft]) -> list[Outcome]:
+        started = time.perf_counter()
+        saved = self._writer.save(batch)
+        self._note_small_commit(started)
+        return saved
+
+    def _note_small_commit(self, started: float) -> None:
+        """Follows how long they take: a moving average over some ten of them."""
         self._commit_seconds += (time.perf_counter() - started - self._commit_seconds) / 8
-        return result
 
     def create_conversations(self, batch: Batch[NewConversation]) -> asyncio.Future[list[Conversation]]:
         return self._thread.submit(lambda: self._writer.create_conversations(batch))
@@ -226,16 +236,10 @@ class SqliteStore:
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
 
-    def _connect(self) -> sqlite3.Connection:
-        """Autocommit, no waiting for locks: see SqliteWriter. Never creates the file."""
-        db = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=0,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=_STATEMENTS,
-            factory=self._connection,
+    def _connect(self) -> apsw.Connection:
+        """No waiting for locks: see SqliteWriter. Never creates the file."""
+        db = self._connection(
+            str(self._path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS
         )
         db.execute(f"PRAGMA synchronous = {'FULL' if self._is_durable else 'NORMAL'}")
         db.execute("PRAGMA wal_autocheckpoint = 0")  # see _CHECKPOINT_ROWS
@@ -255,7 +259,7 @@ class SqliteStore:
 
     def _write_mark(self) -> None:
         """Fails where the database does; then the next one tells it all."""
-        with suppress(sqlite3.Error, OSError):
+        with suppress(apsw.Error, OSError):
             self._lock.write_mark(self._writer.mark(self._path))
 
     def _close_writer(self) -> None:
@@ -268,7 +272,7 @@ class SqliteStore:
     async def _on_reader(self, job: Callable[[], R]) -> R:
         try:
             return await self._reader_thread.gather(job)
-        except sqlite3.Error as fault:
+        except apsw.Error as fault:
             raise StoreUnavailable(str(fault)) from fault
 
 
@@ -284,9 +288,3 @@ def _create_private(path: Path) -> None:
 def _summary_of(row: Any) -> Summary:
     last_message = None if row[8] is None else message_of(row[8:])
     return Summary(conversation_of(row[:6]), last_message, row[6], row[7])
-
-
-def _done(outcomes: list[Outcome]) -> asyncio.Future[list[Outcome]]:
-    future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-    future.set_result(outcomes)
-    return future

@@ -1,10 +1,11 @@
 """The SQLite schema and its migrations: each version once, in order, recorded in `schema_versions`."""
 
-import sqlite3
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 # Every index costs the pages that it dirties. Both of a message's indexes start with the conversation's
 # integer, so that what is written together lies together; an index over random message ids alone
@@ -76,28 +77,28 @@ def hash_of(message_id: str) -> int:
     return int.from_bytes(blake2b(message_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def version_of(db: sqlite3.Connection) -> int:
+def version_of(db: apsw.Connection) -> int:
     """The newest version recorded in the file; 0 for a new one."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_versions'").fetchone():
         return 0
-    return int(db.execute("SELECT coalesce(max(version), 0) FROM schema_versions").fetchone()[0])
+    return int(db.execute("SELECT coalesce(max(version), 0) FROM schema_versions").get)
 
 
 def read_version(path: Path) -> int:
-    """The version of a file that may be another process's. Raises sqlite3.Error."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+    """The version of a file that may be another process's. Raises apsw.Error."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         return version_of(db)
 
 
-def upgrade(db: sqlite3.Connection) -> None:
+def upgrade(db: apsw.Connection) -> None:
     """Brings the file to the newest version, one transaction a version. Raises SchemaTooNew."""
     db.execute("CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT)")
-    db.create_function("hash_of", 1, hash_of, deterministic=True)
+    db.create_scalar_function("hash_of", hash_of, 1, deterministic=True)  # type: ignore[arg-type]  # of texts
     current = version_of(db)
     if current > len(MIGRATIONS):
         raise SchemaTooNew(f"its schema has version {current}, this program knows {len(MIGRATIONS)}")
     for version, script in enumerate(MIGRATIONS[current:], current + 1):
-        db.executescript(
+        db.execute(
             f"BEGIN IMMEDIATE; {script}"
             f"INSERT INTO schema_versions VALUES ({version}, datetime('now')); COMMIT"
         )

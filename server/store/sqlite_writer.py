@@ -2,13 +2,14 @@
 
 import contextlib
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import apsw
 import structlog
 
 from server.core.model import (
@@ -42,13 +43,7 @@ _ROW: Final = "(?,?,?,?,?,?,?,?,?,?)"
 MAX_ROWS: Final = 128
 _INSERT_ONE: Final = f"INSERT INTO messages ({_COLUMNS}) VALUES {_ROW}"
 # What a single row can be at fault for; anything else is the database's.
-_BAD_ROW: Final = (
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.ProgrammingError,
-    UnicodeError,
-    OverflowError,
-)
+_BAD_ROW: Final = (apsw.ConstraintError, apsw.TooBigError, UnicodeError, OverflowError)
 _FIND_MESSAGE: Final = (
     f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND id_hash = ? AND message_id = ?"
 )
@@ -72,7 +67,7 @@ _KNOWN_SEQS: Final = 65536  # conversations whose newest seq is remembered
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
 _IN_DOUBT_PAUSE: Final = 0.1
 # The errors of a COMMIT that did not get as far as its last frame in the log.
-_CUT_SHORT: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+_CUT_SHORT: Final = (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_WRITE)
 _OVERWRITE: Final = "PRAGMA user_version = 0"  # a transaction that changes nothing
 
 Row = tuple[Any, ...]
@@ -80,7 +75,7 @@ Row = tuple[Any, ...]
 Rest = Callable[[], list[Outcome]]
 
 
-class _NoConversation(sqlite3.IntegrityError):
+class _NoConversation(Exception):
     """The conversation was deleted while a message for it was on its way."""
 
 
@@ -95,7 +90,7 @@ def _insert_sql(rows: int) -> str:
 class SqliteWriter:
     """Owns the write connection and the newest seq of conversations. Used by one thread alone."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
         self._db = connect()
         self._cursor = self._db.cursor()  # of what every commit does: the connection would make one each time
@@ -106,14 +101,14 @@ class SqliteWriter:
         self._db.close()
 
     def mark(self, path: Path) -> Mark:
-        """Where the database stands now. Raises sqlite3.Error, OSError."""
+        """Where the database stands now. Raises apsw.Error, OSError."""
         return mark_of(self._db, path)
 
     def save(self, batch: Batch[Draft]) -> list[Outcome]:
         """See MessageStore.save."""
         try:
             drafts = self._claim(batch)
-        except sqlite3.Error as fault:
+        except apsw.Error as fault:
             self._tell(fault)
             return [STORE_UNAVAILABLE for _ in batch.claim()]
         saved = self._save(drafts) if drafts else []
@@ -123,13 +118,13 @@ class SqliteWriter:
         """The same without waiting: where something is in the way, what is left to be done."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error:
+        except apsw.Error:
             return partial(self.save, batch)
         return self._save(batch.claim())
 
     def checkpoint(self) -> None:
         """Copies the log back into the database. Fails when it is busy: the next one has it all."""
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(apsw.Error):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _save(self, drafts: list[Draft]) -> list[Outcome] | Rest:
@@ -150,10 +145,7 @@ class SqliteWriter:
     def advance(self, batch: Batch[Advance]) -> list[bool]:
         """See MessageStore.advance."""
         with self._whole_or_unavailable():
-            return [
-                self._db.execute(_ADVANCE, (a.position.value, a.seq, a.conversation_key)).rowcount > 0
-                for a in self._claim(batch)
-            ]
+            return [self._advance(advance) for advance in self._claim(batch)]
 
     def delete_conversations(self, conversation_ids: list[str]) -> None:
         """See MessageStore.delete_conversations."""
@@ -169,10 +161,14 @@ class SqliteWriter:
             yield
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
-        except sqlite3.Error as fault:
+        except apsw.Error as fault:
             raise StoreUnavailable(str(fault)) from fault
         finally:
             self._roll_back()
+
+    def _advance(self, advance: Advance) -> bool:
+        self._db.execute(_ADVANCE, (advance.position.value, advance.seq, advance.conversation_key))
+        return self._db.changes() > 0
 
     def _delete(self, conversation_id: str) -> None:
         if (row := self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone()) is None:
@@ -191,7 +187,7 @@ class SqliteWriter:
         while not batch.is_empty:
             try:
                 self._cursor.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as fault:
+            except apsw.Error as fault:
                 if not _is_locked(fault):
                     self._reconnect()
                     raise
@@ -204,19 +200,16 @@ class SqliteWriter:
         return []
 
     def _insert(self, rows: list[Row]) -> None:
-        start = 0
-        while left := len(rows) - start:
-            size = min(left, MAX_ROWS)
-            values = [value for row in rows[start : start + size] for value in row]
-            self._cursor.execute(_insert_sql(size), values)
-            start += size
+        for start in range(0, len(rows), MAX_ROWS):
+            some = rows[start : start + MAX_ROWS]
+            self._cursor.execute(_insert_sql(len(some)), tuple(chain.from_iterable(some)))
 
     def _save_one_by_one(self, drafts: list[Draft]) -> list[Outcome]:
         """The slow way: each draft is looked up, and the bad ones harm no other."""
         try:
             self._begin_again()
             outcomes = [self._save_one(draft) for draft in drafts]
-        except sqlite3.Error as fault:
+        except apsw.Error as fault:
             self._tell(fault)
             self._undo(drafts)
             return [STORE_UNAVAILABLE for _ in drafts]
@@ -246,7 +239,7 @@ class SqliteWriter:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 return
-            except sqlite3.Error as fault:
+            except apsw.Error as fault:
                 if not _is_locked(fault) or time.monotonic() > deadline:
                     raise
             time.sleep(_LOCKED_PAUSE)
@@ -254,14 +247,14 @@ class SqliteWriter:
     def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome] | Rest:
         try:
             self._cursor.execute("COMMIT")
-        except sqlite3.Error as fault:
+        except apsw.Error as fault:
             self._tell(fault)
-            is_cut_short = getattr(fault, "sqlite_errorcode", 0) in _CUT_SHORT
+            is_cut_short = getattr(fault, "extendedresult", 0) in _CUT_SHORT
             return partial(self._look_up, drafts, outcomes, is_cut_short)
         self._fault = ""
         return outcomes
 
-    def _tell(self, fault: sqlite3.Error) -> None:
+    def _tell(self, fault: apsw.Error) -> None:
         """In the log, once for as long as it lasts: batches come hundreds of times a second."""
         if str(fault) != self._fault:
             self._fault = str(fault)
@@ -281,7 +274,7 @@ class SqliteWriter:
                 if not is_cut_short:
                     self._db.execute(_OVERWRITE)
                 return [self._judge(*doubtful) for doubtful in zip(drafts, outcomes, strict=True)]
-            except sqlite3.Error:
+            except apsw.Error:
                 time.sleep(_IN_DOUBT_PAUSE)
         return [OUTCOME_UNKNOWN for _ in drafts]
 
@@ -299,7 +292,7 @@ class SqliteWriter:
             key,
             seq,
             draft.message_id,
-            draft.type.value,  # a plain str: sqlite3 looks for an adapter of anything else, 3 us a row
+            draft.type,
             draft.sender,
             draft.data,
             draft.created_at,
@@ -329,30 +322,32 @@ class SqliteWriter:
 
     def _create_conversation(self, new: NewConversation) -> Conversation:
         values = (new.id, new.user_id, json.dumps(new.ai), new.epoch, new.created_at)
-        created = self._db.execute(_CREATE_CONVERSATION, values)
-        if created.rowcount:
-            assert created.lastrowid is not None
-            return Conversation(created.lastrowid, new.id, new.user_id, new.ai, new.epoch, last_seq=0)
-        return conversation_of(self._db.execute(FIND_CONVERSATION, (new.id,)).fetchone())
+        self._db.execute(_CREATE_CONVERSATION, values)
+        if self._db.changes():
+            return Conversation(
+                self._db.last_insert_rowid(), new.id, new.user_id, new.ai, new.epoch, last_seq=0
+            )
+        (row,) = self._db.execute(FIND_CONVERSATION, (new.id,))
+        return conversation_of(row)
 
     def _roll_back(self) -> None:
         """Ends the transaction, if there is one."""
         try:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-        except sqlite3.Error:
+        except apsw.Error:
             self._reconnect()
 
     def _reconnect(self) -> None:
         """For a connection that failed. Where a new one cannot be had either, the next use tries again."""
-        self._db.close()
-        with contextlib.suppress(sqlite3.Error):
+        self._db.close(force=True)
+        with contextlib.suppress(apsw.Error):
             self._db = self._connect()
             self._cursor = self._db.cursor()
 
 
-def find_message(db: sqlite3.Connection, key: int, message_id: str) -> StoredMessage | None:
-    """See MessageStore.find_message. Raises sqlite3.Error."""
+def find_message(db: apsw.Connection, key: int, message_id: str) -> StoredMessage | None:
+    """See MessageStore.find_message. Raises apsw.Error."""
     row = db.execute(_FIND_MESSAGE, (key, hash_of(message_id), message_id)).fetchone()
     return message_of(row) if row else None
 
@@ -369,6 +364,6 @@ def conversation_of(row: Row) -> Conversation:
     return Conversation(key, id, user_id, json.loads(ai), epoch, last_seq)
 
 
-def _is_locked(fault: sqlite3.Error) -> bool:
-    """Whether another process is at it. The low byte is the code; the rest tells apart its kinds."""
-    return getattr(fault, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _is_locked(fault: apsw.Error) -> bool:
+    """Whether another process is at it."""
+    return isinstance(fault, apsw.BusyError | apsw.LockedError)

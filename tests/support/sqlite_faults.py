@@ -1,53 +1,48 @@
 """SQLite connections whose statements a test sees and may spoil."""
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-Run = Callable[[], sqlite3.Cursor]
-BROKEN = sqlite3.OperationalError("disk I/O error")
+import apsw
+
+Run = Callable[[], apsw.Cursor]
+BROKEN = apsw.IOError("disk I/O error")
 
 
 class Tap:
     """`connection` is for SqliteStore. Every statement goes through `on_execute`, which may run it or not."""
 
     def __init__(self) -> None:
-        self.on_execute: Callable[[str, Run], sqlite3.Cursor] = lambda sql, run: run()
+        self.on_execute: Callable[[str, Run], apsw.Cursor] = lambda sql, run: run()
         self.statements: list[str] = []
-        self.connections: list[sqlite3.Connection] = []
+        self.connections: list[apsw.Connection] = []
         tap = self
 
-        class TappedCursor(sqlite3.Cursor):
-            def execute(self, sql: str, values: Any = (), /) -> Any:
+        class TappedCursor(apsw.Cursor):
+            def execute(self, sql: str, values: Any = None) -> apsw.Cursor:  # type: ignore[override]
                 tap.statements.append(sql)
                 return tap.on_execute(sql, lambda: super(TappedCursor, self).execute(sql, values))
 
-        class TappedConnection(sqlite3.Connection):
+        class TappedConnection(apsw.Connection):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
+                self.cursor_factory = TappedCursor  # of its own `execute` too
                 tap.connections.append(self)
 
-            def cursor(self, factory: Any = TappedCursor) -> Any:
-                return super().cursor(factory)
+        self.connection: type[apsw.Connection] = TappedConnection
 
-            def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-                tap.statements.append(sql)
-                return tap.on_execute(sql, lambda: super(TappedConnection, self).execute(sql, *values))
-
-        self.connection: type[sqlite3.Connection] = TappedConnection
-
-    def on_each_connection(self, do: Callable[[sqlite3.Connection], object]) -> None:
+    def on_each_connection(self, do: Callable[[apsw.Connection], object]) -> None:
         """On those that are open."""
         for connection in self.connections:
-            with suppress(sqlite3.ProgrammingError):
+            with suppress(apsw.ConnectionClosedError):
                 do(connection)
 
     def spoil(self, statement: str, times: int = 1, is_run: bool = False) -> None:
         """The next statements that begin so fail; `is_run`: though they were done."""
         left = times
 
-        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+        def execute(sql: str, run: Run) -> apsw.Cursor:
             nonlocal left
             if not (sql.startswith(statement) and left):
                 return run()

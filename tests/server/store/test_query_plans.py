@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from server.core.model import Advance, Position
 from server.ports import Batch
 from server.store.sqlite import SqliteStore
@@ -75,15 +77,15 @@ async def _steps_of_a_start(path: Path) -> int:
     """What SQLite's machine executes."""
     count = 0
 
-    def step() -> int:
+    def step() -> bool:
         nonlocal count
         count += 1
-        return 0
+        return False
 
-    class Counted(sqlite3.Connection):
-        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+    class Counted(apsw.Connection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
             self.set_progress_handler(step, 1)
-            return super().execute(sql, *values)
 
     async with opened(SqliteStore(path, connection=Counted)):
         pass

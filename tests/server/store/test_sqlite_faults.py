@@ -2,12 +2,12 @@
 
 import asyncio
 import shutil
-import sqlite3
 import threading
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 from structlog.testing import capture_logs
 
@@ -93,7 +93,7 @@ async def test_an_outcome_is_looked_up_until_the_database_answers(store: SqliteS
         (a,) = await create(store, "a")
         refused = 3
 
-        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+        def execute(sql: str, run: Run) -> apsw.Cursor:
             nonlocal refused
             if sql == "COMMIT" and refused == 3:
                 run()
@@ -116,7 +116,7 @@ async def test_an_outcome_that_cannot_be_looked_up_is_unknown_and_a_resend_settl
     async with opened(store):
         (a,) = await create(store, "a")
 
-        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+        def execute(sql: str, run: Run) -> apsw.Cursor:
             if sql == "COMMIT":
                 run()
             if sql == "COMMIT" or sql.startswith(FIND):
@@ -150,10 +150,10 @@ async def test_a_commit_that_cannot_be_synced_stays_open_and_no_start_finds_it_l
     monkeypatch.setattr(sqlite_writer, "_IN_DOUBT_SECONDS", 0.05)
     names = ("chat.db", "chat.db-wal")
 
-    def execute(sql: str, run: Run) -> sqlite3.Cursor:
+    def execute(sql: str, run: Run) -> apsw.Cursor:
         try:
             return run()
-        except sqlite3.OperationalError:
+        except apsw.Error:
             if sql == "COMMIT":
                 _copy(names, tmp_path, tmp_path / "at the failure")
             raise
@@ -179,7 +179,7 @@ def _copy(names: Iterable[str], source: Path, target: Path) -> None:
 
 def _message_ids(database: Path) -> list[str]:
     """As a process sees them that starts after a kill."""
-    with closing(sqlite3.connect(database)) as db:
+    with closing(apsw.Connection(str(database))) as db:
         return [row[0] for row in db.execute("SELECT message_id FROM messages ORDER BY id")]
 
 
@@ -189,7 +189,7 @@ async def test_the_loop_goes_on_while_an_outcome_is_looked_up(store: SqliteStore
         (a,) = await create(store, "a")
         loop_went_on = threading.Event()
 
-        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+        def execute(sql: str, run: Run) -> apsw.Cursor:
             if sql == "COMMIT":
                 raise BROKEN
             if sql.startswith(FIND):
@@ -242,7 +242,7 @@ async def test_a_batch_that_is_withdrawn_just_before_its_claim_leaves_no_transac
         (a,) = await create(store, "a")
         batch = Batch([draft(a.key, "m1")])
 
-        def execute(sql: str, run: Run) -> sqlite3.Cursor:
+        def execute(sql: str, run: Run) -> apsw.Cursor:
             cursor = run()
             if sql == "BEGIN IMMEDIATE":
                 batch.withdraw(lambda d: True)
@@ -259,7 +259,7 @@ async def test_while_another_process_writes_a_batch_can_be_withdrawn_and_then_al
 ) -> None:
     async with opened(store):
         (a,) = await create(store, "a")
-        other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        other = apsw.Connection(str(tmp_path / "chat.db"))
         other.execute("BEGIN IMMEDIATE")
         batch = Batch([draft(a.key, "m1"), draft(a.key, "m2")])
         saving = store.save(batch)
@@ -312,7 +312,7 @@ async def test_what_the_database_says_is_logged_once_for_as_long_as_it_lasts(
 async def test_a_text_too_large_for_the_database_fails_alone(store: SqliteStore, tap: Tap) -> None:
     async with opened(store):
         (a,) = await create(store, "a")
-        tap.on_each_connection(lambda db: db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000))
+        tap.on_each_connection(lambda db: db.limit(apsw.SQLITE_LIMIT_LENGTH, 1000))
         outcomes = await save(
             store, draft(a.key, "m1"), draft(a.key, "m2", data="x" * 2000), draft(a.key, "m3")
         )
@@ -326,11 +326,10 @@ async def test_a_seq_that_somebody_else_gave_meanwhile_is_not_given_again(
     async with opened(store):
         (a,) = await create(store, "a")
         await save(store, draft(a.key, "m1"))
-        with sqlite3.connect(tmp_path / "chat.db") as other:
+        with closing(apsw.Connection(str(tmp_path / "chat.db"))) as other:
             other.execute(
                 "INSERT INTO messages (conversation, seq, message_id, type, sender, data, created_at)"
                 " VALUES (?, 2, 'x', 'CHAT_MESSAGE', 'kai', 'x', 1)",
                 (a.key,),
             )
-        other.close()
         assert await save(store, draft(a.key, "m2")) == [3]

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from server.core.model import Conversation, Duplicate
@@ -121,10 +122,8 @@ async def test_durability_is_how_sqlite_syncs_and_the_log_is_written_ahead(
     tap = Tap()
     found: list[tuple[int, str]] = []
 
-    def ask(db: sqlite3.Connection) -> None:
-        found.append(
-            (db.execute("PRAGMA synchronous").fetchone()[0], db.execute("PRAGMA journal_mode").fetchone()[0])
-        )
+    def ask(db: apsw.Connection) -> None:
+        found.append((db.execute("PRAGMA synchronous").get, db.execute("PRAGMA journal_mode").get))
 
     async with opened(SqliteStore(path, is_durable, tap.connection)):
         tap.on_each_connection(ask)
