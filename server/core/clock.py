@@ -40,12 +40,11 @@ def accepted_client_stamp(stamp: object, now_ms: int) -> str | None:
     at, rest = _parsed_second(stamp[:_SECONDS_LENGTH]), stamp[_SECONDS_LENGTH:]
     if at is None or not _is_rest(rest):
         return None
-    return stamp if abs(at - _offset_ms(rest) - now_ms) <= DAY_MS else None
+    ahead = 0 if rest[-1] in "Zz" else _offset_ms(rest)
+    return stamp if abs(at - ahead - now_ms) <= DAY_MS else None
 
 
 def _offset_ms(rest: str) -> int:
-    """How much a stamp is ahead of UTC, from its end: `Z` or `+02:00`."""
-    if rest[-1] in "Zz":
-        return 0
+    """How much a stamp is ahead of UTC, from its end: `+02:00`."""
     minutes = int(rest[-5:-3]) * 60 + int(rest[-2:])
     return (minutes if rest[-6] == "+" else -minutes) * 60_000

@@ -86,21 +86,32 @@ class ConnectionInfo:
 class Flusher:
     """Writes what was offered during one turn of the event loop: one write per device.
 
-    Owned by the ConnectionManager. While devices are marked, a flush is scheduled.
+    Owned by the ConnectionManager. While devices are marked, a flush is scheduled, or owed by who holds it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._marked: list[Connection] = []
+        self._answered: list[Connection] = []  # some of them
+        self._is_held = False
+
+    def hold(self) -> None:
+        """Nothing is scheduled, since the caller will `flush` in this turn: that spares the loop a turn."""
+        self._is_held = True
 
     def mark(self, connection: "Connection") -> None:
         """The connection was offered its first frame of this turn."""
-        if not self._marked:
+        if not self._marked and not self._is_held:
             self._loop.call_soon(self.flush)
         self._marked.append(connection)
 
+    def hasten(self, connection: "Connection") -> None:
+        """The connection waits for what it was offered: it is written to before the others."""
+        self._answered.append(connection)
+
     def flush(self) -> None:
-        marked, self._marked = self._marked, []
+        marked = self._answered + self._marked
+        self._marked, self._answered, self._is_held = [], [], False
         if len(marked) > _WRITES_PER_TURN:
             marked, self._marked = marked[:_WRITES_PER_TURN], marked[_WRITES_PER_TURN:]
             self._loop.call_soon(self.flush)
@@ -179,6 +190,7 @@ class Connection:
         """The answer to a message of this connection; it comes behind the message's own broadcast."""
         if self._held_acks is None:
             self.offer(frame)
+            self._flusher.hasten(self)
         else:
             self._held_acks.append((seq, frame))
             self.begin_answer()  # it is still owed, so that a device which only sends is slowed down
@@ -236,11 +248,13 @@ class Connection:
 
     def flush(self) -> None:
         """Writes what this turn of the loop brought; a device that does not read keeps it in its outbox."""
-        frames, self._turn = self._turn, []
+        if not (frames := self._turn):
+            return
+        self._turn = []
         self.info.sent += len(frames)
         if self._outbox is None and self.socket.is_writable:
             self.socket.write(frames[0] if len(frames) == 1 else b"".join(frames))
-        elif frames and self.close_code is None:
+        elif self.close_code is None:
             self._hold(frames)
 
     @property
@@ -278,13 +292,16 @@ class Connection:
         except Exception:
             self.fail()
 
-    def on_text(self, payload: bytes) -> None:
+    def on_text(self, payload: bytes | None) -> None:
         if self.close_code is None or self.is_heard_out:
-            self._hear(payload)
+            try:
+                self._listener.receive(self, payload)
+            except Exception:
+                self.fail()
 
     def on_binary(self, payload: bytes) -> None:
         if self.close_code is None:
-            self._hear(None)
+            self.on_text(None)
 
     def on_writable(self) -> None:
         if self._is_paused:
@@ -303,12 +320,6 @@ class Connection:
                 self._leave(code, reason or (_BROKE if code == _ABNORMAL else _LEFT))
             elif self.is_heard_out:
                 self._owner.heard_out(self)
-        except Exception:
-            self.fail()
-
-    def _hear(self, payload: bytes | None) -> None:
-        try:
-            self._listener.receive(self, payload)
         except Exception:
             self.fail()
 

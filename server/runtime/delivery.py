@@ -120,8 +120,21 @@ class Delivery:
         return why if stored is None else settle_resend(save, stored)
 
     def settled(self, items: list[Save], results: list[Outcome], seconds: float) -> None:
+        self._manager.hold_answers()
+        try:
+            unsaved = self._answer_all(items, results)
+        finally:
+            self._manager.flush()
         self._metrics.record_commit(len(items), seconds)
-        self._manager.hold_stamp()
+        if unsaved:
+            self.withdrawn(unsaved)
+        elif self._failed_at > -math.inf:
+            self._failed_at = -math.inf
+            log.info("messages are saved again")
+        self._trail.committed(items, results)
+
+    def _answer_all(self, items: list[Save], results: list[Outcome]) -> list[Save]:
+        """Broadcasts what was saved and answers it; returns what was not saved, which is still open."""
         now = time.monotonic()
         unsaved: list[Save] = []
         for save, outcome in zip(items, results, strict=True):
@@ -134,13 +147,7 @@ class Delivery:
                     self._answer_without_broadcast(save, outcome, now)
             except Exception:
                 self._fail(save)
-        self._manager.flush()
-        if unsaved:
-            self.withdrawn(unsaved)
-        elif self._failed_at > -math.inf:
-            self._failed_at = -math.inf
-            log.info("messages are saved again")
-        self._trail.committed(items, results)
+        return unsaved
 
     def withdrawn(self, items: list[Save]) -> None:
         self._note_failure()

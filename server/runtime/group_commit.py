@@ -59,8 +59,7 @@ class GroupCommit(Generic[Item, Result]):
         self._batch_oldest = 0.0
         self._started = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._drained: asyncio.Future[None] | None = None  # of whoever waits for it
 
     @property
     def pending(self) -> int:
@@ -69,7 +68,6 @@ class GroupCommit(Generic[Item, Result]):
 
     def submit(self, item: Item) -> None:
         if self._batch is None and not self._waiting:
-            self._idle.clear()
             self._loop.call_soon(self._start)  # takes in what this turn of the loop brings
         self._waiting.append(item)
         if self._timer is None:
@@ -77,7 +75,10 @@ class GroupCommit(Generic[Item, Result]):
 
     async def drained(self) -> None:
         """Waits until nothing is pending."""
-        await self._idle.wait()
+        while self.pending:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
 
     def _start(self) -> None:
         if self._batch is None:  # else the end of a commit, or another call of this turn, has begun one
@@ -86,7 +87,9 @@ class GroupCommit(Generic[Item, Result]):
     def _begin(self) -> "asyncio.Future[list[Result]] | None":
         """Commits what waits; None when nothing does."""
         if not self._waiting:
-            self._idle.set()
+            if self._drained is not None:
+                self._drained.set_result(None)
+                self._drained = None
             return None
         items, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived

@@ -204,9 +204,10 @@ class ConnectionManager:
         self._turn_stamp = ""
         self._flusher.flush()
 
-    def hold_stamp(self) -> None:
-        """Until `flush` all ACKs have the same stamp: those of one commit are made in one go."""
+    def hold_answers(self) -> None:
+        """Until `flush`, which the caller owes in this turn, all ACKs have one stamp."""
         self._turn_stamp = self.stamp()
+        self._flusher.hold()
 
     def stamp(self) -> str:
         """The time now, as frames have it."""

@@ -133,8 +133,9 @@ class Receiver:
     def _draft(self, connection: Connection, message_id: str, frame: ClientFrame, now: float) -> Save:
         now_ms = time.time_ns() // 1_000_000
         stamp = frame.timestamp
+        room = connection.room
         return Save(
-            connection.room.key,
+            room.key,
             message_id,
             MessageType.CHAT_MESSAGE,
             connection.info.user_id,
@@ -142,7 +143,7 @@ class Receiver:
             now_ms,
             now,
             None if stamp is None else accepted_client_stamp(stamp, now_ms),
-            room=connection.room,
+            room=room,
             askers=[(connection, now)],
         )
 

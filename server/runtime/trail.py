@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 from server.core.clock import rfc3339
 from server.core.model import Draft, Duplicate, Outcome, Refused
 
-
-class _Commit(NamedTuple):
-    at: int  # milliseconds since the epoch
-    drafts: Sequence[Draft]
-    outcomes: Sequence[Outcome]
+# At which time, in ms since the epoch; a plain tuple, since each commit makes one.
+_Commit = tuple[int, Sequence[Draft], Sequence[Outcome]]
 
 
 class _HandOver(NamedTuple):
@@ -33,10 +30,11 @@ class Trail:
 
     def committed(self, drafts: Sequence[Draft], outcomes: Sequence[Outcome]) -> None:
         """One transaction is over, its messages are broadcast and answered."""
-        self._commits.append(_Commit(_now_ms(), drafts, outcomes))
+        commits = self._commits
+        commits.append((_now_ms(), drafts, outcomes))
         self._count += len(drafts)
-        while self._commits and self._count > self._kept:
-            self._count -= len(self._commits.popleft().drafts)
+        while commits and self._count > self._kept:
+            self._count -= len(commits.popleft()[1])
 
     def handed_over(self, conversation_key: int, first_seq: int, last_seq: int) -> None:
         """The responder took these messages."""
@@ -48,10 +46,10 @@ class Trail:
         return [{"at": rfc3339(at), **event} for at, event in sorted(events, key=lambda event: event[0])]
 
     def _saved(self, key: int, message_id: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        for commit in self._commits:
-            for draft, outcome in zip(commit.drafts, commit.outcomes, strict=True):
+        for at, drafts, outcomes in self._commits:
+            for draft, outcome in zip(drafts, outcomes, strict=True):
                 if draft.message_id == message_id and draft.conversation_key == key:
-                    yield from _events(draft, outcome, commit.at)
+                    yield from _events(draft, outcome, at)
 
     def _taken(self, key: int, seq: int) -> Iterator[tuple[int, dict[str, Any]]]:
         for taken in self._hand_overs:

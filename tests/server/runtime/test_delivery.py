@@ -84,6 +84,24 @@ async def test_every_device_hears_the_messages_in_seq_order_and_the_sender_its_a
 
 
 @asynchronous
+async def test_each_device_is_written_to_once_a_commit_and_first_those_that_wait_for_an_ack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    devices = {name: await bench.join(name) for name in ("tablet", "phone", "watch")}
+    await bench.settle()  # they hear of each other
+    order: list[str] = []
+    for name, device in devices.items():
+        monkeypatch.setattr(device.socket, "write", lambda frames, name=name: order.append(name))
+    for message_id in ("m1", "m2"):
+        devices["phone"].say(message_id)
+    await asyncio.sleep(0)
+    bench.settle_with(1, 2)
+    await bench.settle()
+    assert order == ["phone", "tablet", "watch"]
+
+
+@asynchronous
 async def test_a_message_that_is_not_claimed_in_time_is_store_unavailable_and_its_id_is_free_again() -> None:
     bench = Bench(TIMEOUT)
     phone = await bench.join("phone")
