@@ -17,7 +17,7 @@ from tests.support.stage import Stage
 async def test_an_ai_that_falls_silent_goes_away_then_offline_and_is_back_when_it_speaks() -> None:
     stage = Stage(MemoryStore())
     statuses = AIStatuses(stage.manager, IdMaker(), stage.background)
-    simulated = SimulatedStatus(statuses, away_after=(0.0, 0.01), offline_after=(0.0, 0.01))
+    simulated = SimulatedStatus(statuses, away_after=(0.01, 0.02), offline_after=(0.01, 0.02))
     device = await stage.join("phone")
     simulated.active("ai_alex")
     assert statuses.of("ai_alex") == "online"
@@ -25,6 +25,7 @@ async def test_an_ai_that_falls_silent_goes_away_then_offline_and_is_back_when_i
         if statuses.of("ai_alex") == "offline":
             break
         await asyncio.sleep(0.005)
+    await stage.background.finished()  # each is told the status at its turn, not at the change
     simulated.active("ai_alex")
     await stage.background.finished()
     stage.manager.flush()
