@@ -63,6 +63,10 @@ class Batch(Generic[T_co]):
         return not self._items
 
 
+# The outcomes of a batch: at once, or once it is committed.
+Saved = list[Outcome] | asyncio.Future[list[Outcome]]
+
+
 class MessageStore(Protocol):
     """Conversations and their messages. Only the store gives out `seq`, inside the commit.
 
@@ -79,8 +83,8 @@ class MessageStore(Protocol):
         """Whether the database answers; never raises."""
         ...
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
-        """Commits the batch; an outcome for each claimed draft, in order.
+    def save(self, batch: Batch[Draft]) -> Saved:
+        """Commits the batch, at once or later; an outcome for each claimed draft, in order.
 
         Seqs rise by one per conversation, without holes, in the order of the drafts. Nothing is
         raised for a single bad draft. Resolves only when it is known what is in the database:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Generic
 
 from server.ports import Batch, StoreUnavailable
-from server.runtime.group_commit import GroupCommit, Item, Result
+from server.runtime.group_commit import Commit, GroupCommit, Item, Result
 
 
 class AwaitedCommit(Generic[Item, Result]):
@@ -16,7 +16,7 @@ class AwaitedCommit(Generic[Item, Result]):
 
     def __init__(
         self,
-        commit: Callable[[Batch[Item]], "asyncio.Future[list[Result]]"],
+        commit: Callable[[Batch[Item]], Commit[Result]],
         timeout: float,
         complaint: str,
     ) -> None:

@@ -22,6 +22,7 @@ class HasArrived(Protocol):
 
 Item = TypeVar("Item", bound=HasArrived)
 Result = TypeVar("Result")
+Commit = list[Result] | asyncio.Future[list[Result]]  # done at once, or under way
 
 
 class CommitSink(Protocol[Item, Result]):
@@ -45,7 +46,7 @@ class GroupCommit(Generic[Item, Result]):
 
     def __init__(
         self,
-        commit: Callable[[Batch[Item]], "asyncio.Future[list[Result]]"],
+        commit: Callable[[Batch[Item]], "Commit[Result]"],
         sink: CommitSink[Item, Result],
         timeout: float,
     ) -> None:
@@ -84,7 +85,7 @@ class GroupCommit(Generic[Item, Result]):
         if self._batch is None:  # else the end of a commit, or another call of this turn, has begun one
             self._follow(self._begin())
 
-    def _begin(self) -> "asyncio.Future[list[Result]] | None":
+    def _begin(self) -> "Commit[Result] | None":
         """Commits what waits; None when nothing does."""
         if not self._waiting:
             if self._drained is not None:
@@ -101,24 +102,26 @@ class GroupCommit(Generic[Item, Result]):
             failed.set_exception(fault)
             return failed
 
-    def _follow(self, commit: "asyncio.Future[list[Result]] | None") -> None:
-        if commit is None:
-            return
-        if commit.done():  # the loop itself did it: the answers wait for no further turn
-            self._done(commit)
-        else:
+    def _follow(self, commit: "Commit[Result] | None") -> None:
+        if isinstance(commit, list):  # the loop itself did it: the answers wait for no further turn
+            self._end(commit, None)
+        elif commit is not None:
             commit.add_done_callback(self._done)
 
     def _done(self, commit: "asyncio.Future[list[Result]]") -> None:
+        fault = commit.exception()
+        self._end([] if fault else commit.result(), fault)
+
+    def _end(self, results: list[Result], fault: BaseException | None) -> None:
         assert self._batch is not None
         items, self._batch = self._batch.claim(), None
         seconds = time.perf_counter() - self._started
         following = self._begin()  # it overlaps with the fan-out of this one
         try:
-            if (fault := commit.exception()) is not None:
+            if fault is not None:
                 self._sink.failed(items, fault)
             elif items:
-                self._sink.settled(items, commit.result(), seconds)
+                self._sink.settled(items, results, seconds)
         finally:
             self._follow(following)
 

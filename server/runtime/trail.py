@@ -31,7 +31,7 @@ class Trail:
     def committed(self, drafts: Sequence[Draft], outcomes: Sequence[Outcome]) -> None:
         """One transaction is over, its messages are broadcast and answered."""
         commits = self._commits
-        commits.append((_now_ms(), drafts, outcomes))
+        commits.append((time.time_ns() // 1_000_000, drafts, outcomes))
         self._count += len(drafts)
         while commits and self._count > self._kept:
             self._count -= len(commits.popleft()[1])

@@ -18,7 +18,7 @@ from server.core.model import (
     Summary,
     settle_resend,
 )
-from server.ports import Batch
+from server.ports import Batch, Saved
 from server.protocol import MessageType
 
 T = TypeVar("T")
@@ -52,8 +52,8 @@ class MemoryStore:
     async def is_healthy(self) -> bool:
         return True
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
-        return _done([self._save(draft) for draft in batch.claim()])
+    def save(self, batch: Batch[Draft]) -> Saved:
+        return [self._save(draft) for draft in batch.claim()]
 
     def create_conversations(self, batch: Batch[NewConversation]) -> asyncio.Future[list[Conversation]]:
         return _done([self._create(new) for new in batch.claim()])

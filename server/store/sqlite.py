@@ -21,7 +21,7 @@ from server.core.model import (
     StoredMessage,
     Summary,
 )
-from server.ports import Batch, StoreUnavailable
+from server.ports import Batch, Saved, StoreUnavailable
 from server.store.file_lock import FileLock
 from server.store.restoring import begin_new_epochs, is_restored, mark_of
 from server.store.sqlite_schema import SchemaTooNew, upgrade
@@ -150,7 +150,7 @@ class SqliteStore:
             return False
         return True
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+    def save(self, batch: Batch[Draft]) -> Saved:
         size = batch.size
         self._rows_logged += size
         if self._rows_logged >= _CHECKPOINT_ROWS:
@@ -164,11 +164,7 @@ class SqliteStore:
         started = time.perf_counter()
         saved = self._writer.save_at_once(batch)
         self._note_small_commit(started)
-        if not isinstance(saved, list):
-            return self._thread.submit(saved)
-        done: asyncio.Future[list[Outcome]] = self._loop.create_future()
-        done.set_result(saved)
-        return done
+        return saved if isinstance(saved, list) else self._thread.submit(saved)
 
     def _save_small(self, batch: Batch[Draft]) -> list[Outcome]:
         started = time.perf_counter()

@@ -22,6 +22,7 @@ from server.protocol import MessageType
 from server.store.sqlite import SqliteStore
 from server.transport.frame_parser import FrameParser
 from tests.benchmarks.hotpath import TEXT, chat_frame
+from tests.support.store import save
 
 CONVERSATIONS, BATCH, BATCHES, ROUNDS, CALLS = 100, 100, 100, 5, 20_000
 STAMP: Final = "2026-01-15T10:30:00.123Z"
@@ -57,7 +58,7 @@ async def cost_of_a_row(size: int) -> float:
         batches = [list(islice(drafts, size)) for _ in range(BATCHES)]
         started = time.process_time()
         for batch in batches:
-            await store.save(Batch(batch))
+            await save(store, *batch)
         spent = time.process_time() - started
         await store.close()
     return spent / size / BATCHES * 1e6

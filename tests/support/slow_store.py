@@ -3,8 +3,9 @@
 import asyncio
 
 from server.core.model import Draft, Outcome
-from server.ports import Batch
+from server.ports import Batch, Saved
 from server.store.memory import MemoryStore
+from tests.support.store import outcomes
 
 
 class SlowStore(MemoryStore):
@@ -15,7 +16,7 @@ class SlowStore(MemoryStore):
         self._open: list[tuple[Batch[Draft], asyncio.Future[list[Outcome]]]] = []
         self.is_slow = True
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+    def save(self, batch: Batch[Draft]) -> Saved:
         if not self.is_slow:
             return super().save(batch)
         batch.claim()
@@ -25,5 +26,5 @@ class SlowStore(MemoryStore):
     async def commit(self) -> None:
         self.is_slow = False
         for batch, future in self._open:
-            future.set_result(await super().save(batch))
+            future.set_result(await outcomes(super().save(batch)))
         self._open.clear()

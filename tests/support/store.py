@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from server.core.model import Conversation, Draft, NewConversation, Outcome, StoredMessage
-from server.ports import Batch, MessageStore
+from server.ports import Batch, MessageStore, Saved
 from server.protocol import MessageType
 
 NOW_MS = 1_790_000_000_000
@@ -30,8 +30,13 @@ async def create(store: MessageStore, *ids: str, user_id: str = "kai") -> list[C
     return await store.create_conversations(Batch([new_conversation(id, user_id) for id in ids]))
 
 
+async def outcomes(saved: Saved) -> list[Outcome]:
+    """Whether it was saved at once or is under way."""
+    return saved if isinstance(saved, list) else await saved
+
+
 async def save(store: MessageStore, *drafts: Draft) -> list[Outcome]:
-    return await store.save(Batch(list(drafts)))
+    return await outcomes(store.save(Batch(list(drafts))))
 
 
 async def whole_history(store: MessageStore, key: int) -> list[StoredMessage]:

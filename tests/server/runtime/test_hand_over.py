@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.core.model import Draft, Outcome, StoredMessage
-from server.ports import Batch, StoreUnavailable
+from server.ports import Batch, Saved, StoreUnavailable
 from server.protocol import CloseCode
 from server.runtime import replay
 from server.store.memory import MemoryStore
@@ -40,12 +40,13 @@ class SteppedStore(MemoryStore):
         await self._stop()
         return page
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
-        done = super().save(batch)
+    def save(self, batch: Batch[Draft]) -> Saved:
+        saved = super().save(batch)
         if not self.keeps_news:
-            return done
+            return saved
+        assert isinstance(saved, list)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._news.append((future, done.result()))
+        self._news.append((future, saved))
         return future
 
     def tell_news(self) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from server.core.model import Draft, Outcome, StoredMessage
-from server.ports import Batch, StoreUnavailable
+from server.ports import Batch, Saved, StoreUnavailable
 from server.runtime import missed
 from server.runtime.connection import Connection
 from server.store import sqlite_writer
@@ -35,15 +35,19 @@ class MortalStore(SqliteStore):
 
     is_dead = False
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+    def save(self, batch: Batch[Draft]) -> Saved:
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
         def tell(saved: asyncio.Future[list[Outcome]]) -> None:
             if not self.is_dead:
                 answer.set_result(saved.result())
 
-        if not self.is_dead:
-            super().save(batch).add_done_callback(tell)
+        if self.is_dead:
+            return answer
+        saved = super().save(batch)
+        if isinstance(saved, list):
+            return saved
+        saved.add_done_callback(tell)
         return answer
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from server.core.model import OUTCOME_UNKNOWN, Conversation, Draft, Outcome
-from server.ports import Batch, StoreUnavailable
+from server.core.model import OUTCOME_UNKNOWN, Conversation, Draft
+from server.ports import Batch, Saved, StoreUnavailable
 from server.runtime import missed
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
@@ -19,13 +19,11 @@ class DoubtfulStore(MemoryStore):
     hides = False
     silent_for = 0
 
-    def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+    def save(self, batch: Batch[Draft]) -> Saved:
         saved = super().save(batch)
         if not self.hides:
             return saved
-        unknown: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        unknown.set_result([OUTCOME_UNKNOWN for _ in saved.result()])
-        return unknown
+        return [OUTCOME_UNKNOWN for _ in batch.claim()]
 
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
         if self.silent_for:

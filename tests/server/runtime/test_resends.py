@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from server.core.model import Draft, Outcome, StoredMessage
+from server.core.model import Draft, StoredMessage
 from server.core.rate_limit import RateLimiter
-from server.ports import Batch, StoreUnavailable
+from server.ports import Batch, Saved, StoreUnavailable
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.device import Connect
@@ -189,7 +189,7 @@ async def test_a_withdrawn_resend_of_a_saved_message_is_not_denied() -> None:
     class Locked(MemoryStore):
         is_locked = False
 
-        def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
+        def save(self, batch: Batch[Draft]) -> Saved:
             if not self.is_locked:
                 return super().save(batch)
             return asyncio.get_running_loop().create_future()

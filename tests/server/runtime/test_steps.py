@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from server.core.model import STORE_UNAVAILABLE, Draft, Outcome, StoredMessage
-from server.ports import Batch
+from server.core.model import STORE_UNAVAILABLE, Draft, StoredMessage
+from server.ports import Batch, Saved
 from server.runtime.ai_status import AIStatuses
 from server.runtime.announcer import Announcer
 from server.runtime.ids import IdMaker
@@ -133,10 +133,8 @@ async def test_the_answers_to_messages_that_could_not_be_saved() -> None:
 
         now = asked = 0
 
-        def save(self, batch: Batch[Draft]) -> asyncio.Future[list[Outcome]]:
-            answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-            answer.set_result([STORE_UNAVAILABLE] * len(batch.claim()))
-            return answer
+        def save(self, batch: Batch[Draft]) -> Saved:
+            return [STORE_UNAVAILABLE for _ in batch.claim()]
 
         async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
             self.now += 1

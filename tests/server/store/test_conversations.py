@@ -24,6 +24,7 @@ from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
 from server.store.sqlite_schema import MIGRATIONS
 from tests.support.asynchronous import asynchronous
+from tests.support.store import save
 
 Make = Callable[[], MessageStore]
 
@@ -49,7 +50,7 @@ async def say(
 ) -> list[Outcome]:
     type = MessageType.AI_RESPONSE if ai else MessageType.CHAT_MESSAGE
     sender = "ai" if ai else room.user_id
-    return await store.save(Batch([Draft(room.key, id, type, sender, "text", at, 0.0) for id in ids]))
+    return await save(store, *(Draft(room.key, id, type, sender, "text", at, 0.0) for id in ids))
 
 
 async def advance(store: MessageStore, room: Conversation, position: Position, *seqs: int) -> list[bool]:
@@ -120,7 +121,7 @@ async def test_a_deleted_conversation_leaves_nothing_and_its_late_messages_are_r
     assert await store.find_conversation("c") is None
     assert await say(store, room, "late") == [CONVERSATION_GONE]
     mixed = [Draft(r.key, "n", MessageType.CHAT_MESSAGE, "kai", "text", 1, 0.0) for r in (room, other, room)]
-    assert await store.save(Batch(mixed)) == [CONVERSATION_GONE, 1, CONVERSATION_GONE]
+    assert await save(store, *mixed) == [CONVERSATION_GONE, 1, CONVERSATION_GONE]
     assert await advance(store, room, Position.USER_READ, 9) in ([False], [True])
     (anew,) = await create(store, "c")
     assert anew.key not in (room.key, other.key)

@@ -24,7 +24,7 @@ from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
 from tests.support.failing_sync import fail_every_sync
 from tests.support.sqlite_faults import BROKEN, Run, Tap
-from tests.support.store import create, draft, opened, save, whole_history
+from tests.support.store import create, draft, opened, outcomes, save, whole_history
 
 FIND = "SELECT seq, message_id"
 
@@ -197,7 +197,7 @@ async def test_the_loop_goes_on_while_an_outcome_is_looked_up(store: SqliteStore
             return run()
 
         tap.on_execute = execute
-        saving = store.save(Batch([draft(a.key, "m1")]))
+        saving = asyncio.ensure_future(outcomes(store.save(Batch([draft(a.key, "m1")]))))
         await asyncio.sleep(0)
         loop_went_on.set()
         assert await saving == [STORE_UNAVAILABLE]
@@ -249,7 +249,7 @@ async def test_a_batch_that_is_withdrawn_just_before_its_claim_leaves_no_transac
             return cursor
 
         tap.on_execute = execute
-        assert await store.save(batch) == []
+        assert await outcomes(store.save(batch)) == []
         assert await save(store, draft(a.key, "m2")) == [1]
 
 
@@ -262,7 +262,7 @@ async def test_while_another_process_writes_a_batch_can_be_withdrawn_and_then_al
         other = apsw.Connection(str(tmp_path / "chat.db"))
         other.execute("BEGIN IMMEDIATE")
         batch = Batch([draft(a.key, "m1"), draft(a.key, "m2")])
-        saving = store.save(batch)
+        saving = asyncio.ensure_future(outcomes(store.save(batch)))
         await asyncio.sleep(0.05)
         assert not saving.done()
         assert len(batch.withdraw(lambda d: d.message_id == "m1") or []) == 1
@@ -270,7 +270,7 @@ async def test_while_another_process_writes_a_batch_can_be_withdrawn_and_then_al
         assert not saving.done()
         assert len(batch.withdraw(lambda d: True) or []) == 1
         assert await saving == []
-        waiting = store.save(Batch([draft(a.key, "m3")]))
+        waiting = asyncio.ensure_future(outcomes(store.save(Batch([draft(a.key, "m3")]))))
         other.execute("ROLLBACK")
         other.close()
         assert await waiting == [1]
