@@ -29,12 +29,13 @@ class Batch(Generic[T_co]):
 
     The store claims them once its transaction is open, possibly in another thread; until then the
     event loop may withdraw those whose time is over. Each item is thus either claimed or withdrawn.
+    `items`: those that are left; once claimed, they stay.
     """
 
-    __slots__ = ("_claimed", "_items", "_lock")
+    __slots__ = ("_claimed", "_lock", "items")
 
     def __init__(self, items: list[T_co]) -> None:
-        self._items = items
+        self.items = items
         self._claimed = False
         self._lock = threading.Lock()
 
@@ -42,25 +43,16 @@ class Batch(Generic[T_co]):
         """The items that are left; from now on their outcome is the store's."""
         with self._lock:
             self._claimed = True
-            return self._items
+            return self.items
 
     def withdraw(self, is_due: Callable[[T_co], bool]) -> list[T_co] | None:
         """Takes the due items out and returns them; None when the store has claimed the batch."""
         with self._lock:
             if self._claimed:
                 return None
-            withdrawn = [item for item in self._items if is_due(item)]
-            self._items = [item for item in self._items if not is_due(item)]
+            withdrawn = [item for item in self.items if is_due(item)]
+            self.items = [item for item in self.items if not is_due(item)]
             return withdrawn
-
-    @property
-    def size(self) -> int:
-        """How many items are left."""
-        return len(self._items)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._items
 
 
 # The outcomes of a batch: at once, or once it is committed.

@@ -82,16 +82,15 @@ class GroupCommit(Generic[Item, Result]):
             await asyncio.shield(self._drained)
 
     def _start(self) -> None:
-        if self._batch is None:  # else the end of a commit, or another call of this turn, has begun one
+        if self._batch is not None:  # the end of a commit, or another call of this turn, has begun one
+            return
+        if self._waiting:
             self._follow(self._begin())
+        else:
+            self._tell_drained()  # all were withdrawn
 
-    def _begin(self) -> "Commit[Result] | None":
-        """Commits what waits; None when nothing does."""
-        if not self._waiting:
-            if self._drained is not None:
-                self._drained.set_result(None)
-                self._drained = None
-            return None
+    def _begin(self) -> "Commit[Result]":
+        """Commits what waits."""
         items, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived
         self._started = time.perf_counter()
@@ -102,10 +101,10 @@ class GroupCommit(Generic[Item, Result]):
             failed.set_exception(fault)
             return failed
 
-    def _follow(self, commit: "Commit[Result] | None") -> None:
+    def _follow(self, commit: "Commit[Result]") -> None:
         if isinstance(commit, list):  # the loop itself did it: the answers wait for no further turn
             self._end(commit, None)
-        elif commit is not None:
+        else:
             commit.add_done_callback(self._done)
 
     def _done(self, commit: "asyncio.Future[list[Result]]") -> None:
@@ -114,16 +113,24 @@ class GroupCommit(Generic[Item, Result]):
 
     def _end(self, results: list[Result], fault: BaseException | None) -> None:
         assert self._batch is not None
-        items, self._batch = self._batch.claim(), None
+        items, self._batch = self._batch.items, None
         seconds = time.perf_counter() - self._started
-        following = self._begin()  # it overlaps with the fan-out of this one
+        following = self._begin() if self._waiting else None  # it overlaps with the fan-out of this one
         try:
             if fault is not None:
                 self._sink.failed(items, fault)
             elif items:
                 self._sink.settled(items, results, seconds)
         finally:
-            self._follow(following)
+            if following is not None:
+                self._follow(following)
+            else:
+                self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if self._drained is not None and not self.pending:
+            self._drained.set_result(None)
+            self._drained = None
 
     def _watch(self, arrived: float) -> None:
         delay = max(arrived + self._timeout - time.monotonic(), _RECHECK_SECONDS)
@@ -146,6 +153,6 @@ class GroupCommit(Generic[Item, Result]):
     def _expire_batch(self, batch: Batch[Item], limit: float) -> None:
         withdrawn = batch.withdraw(lambda item: item.arrived <= limit)
         if withdrawn is None:
-            self._sink.overdue(batch.claim())
+            self._sink.overdue(batch.items)
         elif withdrawn:
             self._sink.withdrawn(withdrawn)

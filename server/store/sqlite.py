@@ -151,7 +151,7 @@ class SqliteStore:
         return True
 
     def save(self, batch: Batch[Draft]) -> Saved:
-        size = batch.size
+        size = len(batch.items)
         self._rows_logged += size
         if self._rows_logged >= _CHECKPOINT_ROWS:
             self._checkpoint()
@@ -159,7 +159,7 @@ class SqliteStore:
             self._mark_timer = self._loop.call_later(_MARK_SECONDS, self._mark)
         if size > _SMALL_BATCH:
             return self._thread.submit(lambda: self._writer.save(batch))
-        if self._commit_seconds > _QUICK_SECONDS or not self._thread.is_idle:
+        if self._commit_seconds > _QUICK_SECONDS or self._thread.pending:
             return self._thread.submit(lambda: self._save_small(batch))
         started = time.perf_counter()
         saved = self._writer.save_at_once(batch)
@@ -234,9 +234,8 @@ class SqliteStore:
 
     def _connect(self) -> apsw.Connection:
         """No waiting for locks: see SqliteWriter. Never creates the file."""
-        db = self._connection(
-            str(self._path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS
-        )
+        name = str(self._path.absolute())  # of a file, also when it is called :memory:
+        db = self._connection(name, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
         db.execute(f"PRAGMA synchronous = {'FULL' if self._is_durable else 'NORMAL'}")
         db.execute("PRAGMA wal_autocheckpoint = 0")  # see _CHECKPOINT_ROWS
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

@@ -86,7 +86,7 @@ def version_of(db: apsw.Connection) -> int:
 
 def read_version(path: Path) -> int:
     """The version of a file that may be another process's. Raises apsw.Error."""
-    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+    with closing(apsw.Connection(str(path.absolute()), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         return version_of(db)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -71,6 +72,7 @@ _CUT_SHORT: Final = (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_WRITE)
 _OVERWRITE: Final = "PRAGMA user_version = 0"  # a transaction that changes nothing
 
 Row = tuple[Any, ...]
+_SEQ: Final = itemgetter(1)  # of a row
 # The rest of a save that is out of the ordinary and may take its time: not for the event loop.
 Rest = Callable[[], list[Outcome]]
 
@@ -130,12 +132,12 @@ class SqliteWriter:
     def _save(self, drafts: list[Draft]) -> list[Outcome] | Rest:
         """The common case: all are new and the database does as it is told."""
         try:
-            rows = [self._row(draft) for draft in drafts]
+            rows = list(map(self._row, drafts))
             self._insert(rows)
         except Exception:
             self._undo(drafts)
             return partial(self._save_one_by_one, drafts)
-        return self._commit(drafts, [row[1] for row in rows])
+        return self._commit(drafts, list(map(_SEQ, rows)))
 
     def create_conversations(self, batch: Batch[NewConversation]) -> list[Conversation]:
         """See MessageStore.create_conversations."""
@@ -184,7 +186,7 @@ class SqliteWriter:
         The waiting is ours, since SQLite's own busy timeout cannot be interrupted; it ends when the
         whole batch is withdrawn.
         """
-        while not batch.is_empty:
+        while batch.items:
             try:
                 self._cursor.execute("BEGIN IMMEDIATE")
             except apsw.Error as fault:

@@ -21,7 +21,7 @@ class Worker:
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._gathered: list[_Job] = []
         self._loop = asyncio.get_running_loop()
-        self._pending = 0
+        self.pending = 0  # jobs; while there are none, the event loop may use what they work on
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -40,11 +40,6 @@ class Worker:
             self._loop.call_soon(self._hand_over)
         return self._add(job)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the event loop may use for a moment what the thread's jobs work on."""
-        return not self._pending
-
     async def stop(self) -> None:
         """Ends the thread once all that was submitted is done."""
         self._hand_over()
@@ -54,7 +49,7 @@ class Worker:
     def _add(self, job: Callable[[], R]) -> "asyncio.Future[R]":
         future: asyncio.Future[R] = self._loop.create_future()
         self._gathered.append((job, future))
-        self._pending += 1
+        self.pending += 1
         return future
 
     def _hand_over(self) -> None:
@@ -68,7 +63,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self._settle, results)
 
     def _settle(self, results: list[_Result]) -> None:
-        self._pending -= len(results)
+        self.pending -= len(results)
         for future, value, fault in results:
             if future.done():  # cancelled: nobody waits
                 continue

@@ -49,22 +49,20 @@ class FrameParser:
         "_max_size",
         "_need",
         "_opcode",
+        "has_more",
     )
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size  # bytes in a message
         self._buffer: bytes | bytearray = b""
         self._need = 2  # bytes in the buffer below which it holds no whole frame
+        # Whether `feed(b"")` would go on: the last call took its turn's share, or met a fault behind it.
+        self.has_more = False
         self._fault: ProtocolFault | None = None  # met behind messages that were returned first
         self._opcode = 0  # of the fragmented message
         self._fragments: list[bytes] | None = None
         self._fragments_size = 0
         self._decoder: codecs.IncrementalDecoder | None = None  # of a fragmented text
-
-    @property
-    def has_more(self) -> bool:
-        """Whether `feed(b"")` would go on: the last call took its turn's share, or met a fault behind it."""
-        return len(self._buffer) >= self._need
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that these bytes complete, at most MAX_FRAMES_PER_TURN.
@@ -92,6 +90,7 @@ class FrameParser:
                 raise
             self._fault, self._need = fault, 0
         self._buffer = data[position:]
+        self.has_more = len(self._buffer) >= self._need
         return messages
 
     def _keep(self, data: bytes) -> bytes:

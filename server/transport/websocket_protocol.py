@@ -179,15 +179,29 @@ class WebSocketProtocol(asyncio.Protocol):
         self._key = b""
         self._loop.call_soon(self._write_lone_head)  # behind the flush of what the endpoint has queued
         backlog, self._backlog = self._backlog, b""
-        self._process(backlog)
+        self.data_received(backlog)
 
     # ---- asyncio.Protocol -----------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._user is None:
+        user = self._user
+        if user is None:
             self._keep(data)
-        else:
-            self._process(data)
+            return
+        try:
+            messages = self._parser.feed(data)
+        except ProtocolFault as fault:
+            self._fail(fault)
+            return
+        for opcode, payload in messages:
+            if opcode == TEXT:
+                user.on_text(payload)
+            else:
+                self._on_other(user, opcode, payload)
+                if self._is_over:
+                    return  # what came behind a close frame counts for nothing
+        if self._is_throttled or self._parser.has_more:
+            self._go_on()
 
     def eof_received(self) -> None:
         """The transport closes itself, once the peer has read what was written."""
@@ -255,25 +269,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self._is_throttled = True
             self.transport.pause_reading()
 
-    def _process(self, data: bytes) -> None:
-        user = self._user
-        if user is None:
-            return
-        try:
-            messages = self._parser.feed(data)
-        except ProtocolFault as fault:
-            self._fail(fault)
-            return
-        for opcode, payload in messages:
-            if opcode == TEXT:
-                user.on_text(payload)
-            else:
-                self._on_other(user, opcode, payload)
-                if self._is_over:
-                    return  # what came behind a close frame counts for nothing
-        if self._is_throttled or self._parser.has_more:
-            self._go_on()
-
     def _go_on(self) -> None:
         """What is left of the buffer waits for the next turn of the loop, so that others have theirs."""
         if self._is_paused:
@@ -287,7 +282,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _continue(self) -> None:
         if not self._is_paused:
-            self._process(b"")
+            self.data_received(b"")
 
     def _on_other(self, user: SocketUser, opcode: int, payload: bytes) -> None:
         if opcode == BINARY:

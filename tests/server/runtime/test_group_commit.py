@@ -147,6 +147,25 @@ async def test_an_unclaimed_batch_is_withdrawn_when_its_time_is_over() -> None:
 
 
 @asynchronous
+async def test_drained_also_when_the_last_is_withdrawn_before_its_commit_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(TIMEOUT)
+
+    def settled(items: list[Item], results: list[int], seconds: float) -> None:
+        asyncio.get_running_loop().call_soon(bench.queue._expire)  # as when the loop is held up
+        bench.queue.submit(Item("old", arrived=time.monotonic() - 60))
+
+    monkeypatch.setattr(bench.sink, "settled", settled)
+    bench.submit("a")
+    draining = asyncio.create_task(bench.queue.drained())
+    await asyncio.sleep(0)
+    bench.settle(0, 1)
+    await asyncio.wait_for(draining, 5)
+    assert bench.sink.told == [("withdrawn", "old")]
+
+
+@asynchronous
 async def test_only_what_is_due_is_withdrawn() -> None:
     bench = Bench(TIMEOUT)
     old, fresh = Item("old"), Item("fresh", arrived=time.monotonic() + 60)

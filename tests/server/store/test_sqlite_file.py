@@ -60,6 +60,17 @@ async def test_a_copied_database_that_others_could_read_is_the_owners_alone_once
 
 
 @asynchronous
+async def test_a_file_called_as_sqlite_calls_its_memory_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seq in (1, 2):
+        async with opened(SqliteStore(Path(":memory:"))) as store:
+            (a,) = await create(store, "a")
+            assert await save(store, draft(a.key, f"m{seq}")) == [seq]
+
+
+@asynchronous
 async def test_closing_leaves_the_database_in_one_file(path: Path) -> None:
     async with opened(SqliteStore(path)) as store:
         (a,) = await create(store, "a")
