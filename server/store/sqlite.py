@@ -42,8 +42,8 @@ log = structlog.get_logger()
 # Under load a page of a conversation's index is written again by nearly every commit; the larger the
 # log, the more of these a checkpoint copies back as one, and the fewer commits wait for one. But a commit
 # that makes the log's file longer takes twice as long as one that writes over what is there. So: as much as
-# a second brings, and at most so many rows, some 40 MiB.
-_CHECKPOINT_ROWS: Final = 4000
+# a second brings, and at most so many rows, some 70 MiB.
+_CHECKPOINT_ROWS: Final = 16000
 _WORTH_A_CHECKPOINT: Final = 500  # rows: a log that never grows beyond is left alone
 # Handing a commit to the thread and its result back takes as long as a commit on a fast disk. There, a
 # small batch is committed by the loop itself; where a disk is slow, or becomes so, nothing waits for it.
