@@ -23,6 +23,7 @@ PAUSE: Final = 1.0
 """Seconds before each fault: the devices come back, and the load is as it was."""
 
 _START_SECONDS: Final = 3.0  # at most, on a busy machine; only by the schedule
+_LOCK_MS: Final = 5000  # the server holds the lock itself, again and again
 _SMALL_DISK: Final = 1 << 28  # bytes: what is less is filled up
 
 
@@ -141,6 +142,7 @@ def _stopped(server: LocalServer) -> Iterator[None]:
 def _locked(server: LocalServer) -> Iterator[None]:
     """By another process, ours, that holds SQLite's write lock."""
     other = apsw.Connection(str(server.folder / "chat.db"))
+    other.set_busy_timeout(_LOCK_MS)
     try:
         other.execute("BEGIN IMMEDIATE")
         yield

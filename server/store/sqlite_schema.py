@@ -68,6 +68,9 @@ MIGRATIONS: Final = (
 )
 
 
+_READ_MS: Final = 5000  # for another process to let us read
+
+
 class SchemaTooNew(Exception):
     """The file was written by a later version of this program."""
 
@@ -87,6 +90,7 @@ def version_of(db: apsw.Connection) -> int:
 def read_version(path: Path) -> int:
     """The version of a file that may be another process's. Raises apsw.Error."""
     with closing(apsw.Connection(str(path.absolute()), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        db.set_busy_timeout(_READ_MS)
         return version_of(db)
 
 
