@@ -66,8 +66,6 @@ MIGRATIONS: Final = (
     CREATE UNIQUE INDEX messages_by_id ON messages (conversation, id_hash);
     """,
 )
-
-
 _READ_MS: Final = 5000  # for another process to let us read
 
 
