@@ -158,6 +158,7 @@ async def test_what_was_missed_beyond_the_replay_is_read_from_the_history(tmp_pa
             device(server, room, "laptop") as laptop,
         ):
             await laptop.send("0")
+            assert await texts(phone, 1) == ["0"]
             cut()
             await first(phone, Reconnecting)
             for number in range(1, 8):
