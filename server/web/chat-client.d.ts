@@ -185,7 +185,7 @@ export declare class ChatSession {
     /** After 4003. */
     needsNewToken: boolean;
     /** @param {Omit<ChatOptions, 'url'> & {clientId: string, now?: () => number, random?: () => number}} options */
-    constructor({ userId, conversationId, clientId, ackTimeout, maxAttempts, now, random }: Omit<ChatOptions, 'url'> & {
+    constructor({ userId, conversationId, clientId, ackTimeout, maxAttempts, now, random, }: Omit<ChatOptions, 'url'> & {
         clientId: string;
         now?: () => number;
         random?: () => number;

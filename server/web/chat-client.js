@@ -189,7 +189,15 @@ export class ChatSession {
   #effects = [];
 
   /** @param {Omit<ChatOptions, 'url'> & {clientId: string, now?: () => number, random?: () => number}} options */
-  constructor({ userId, conversationId, clientId, ackTimeout = 10_000, maxAttempts = Infinity, now = monotonic, random = Math.random }) {
+  constructor({
+    userId,
+    conversationId,
+    clientId,
+    ackTimeout = 10_000,
+    maxAttempts = Infinity,
+    now = monotonic,
+    random = Math.random,
+  }) {
     this.userId = userId;
     this.conversationId = conversationId;
     this.clientId = clientId;
@@ -239,7 +247,8 @@ export class ChatSession {
   /** Over for good, until `connect`. @param {number} code @param {string} reason */
   end(code, reason) {
     this.#forgetConnection();
-    for (const entry of this.pending.values()) this.#fail(entry, connectionLost(reason || 'The connection is closed'));
+    for (const entry of this.pending.values())
+      this.#fail(entry, connectionLost(reason || 'The connection is closed'));
     this.#setState('closed', { code, reason });
   }
 
@@ -292,7 +301,10 @@ export class ChatSession {
     if (frame.type === 'CHAT_MESSAGE') {
       this.#typing = false; // the message itself ends it
       // Kept from the start: the page may be closed before the answer.
-      this.#do({ kind: 'keep', failed: { frame, error: connectionLost('The page was closed before it was delivered') } });
+      this.#do({
+        kind: 'keep',
+        failed: { frame, error: connectionLost('The page was closed before it was delivered') },
+      });
       this.#emit('status', frame.message_id, 'sending');
     }
     if (this.state === 'closed') this.#fail(entry, connectionLost('Not connected'));
@@ -331,14 +343,21 @@ export class ChatSession {
     this.#aliveBy = this.now() + this.#aliveFor;
     this.#probeBy = Infinity;
     switch (frame.type) {
-      case 'SYSTEM': return this.#system(frame);
+      case 'SYSTEM':
+        return this.#system(frame);
       case 'CHAT_MESSAGE':
-      case 'AI_RESPONSE': return this.#saved(frame);
-      case 'AI_RESPONSE_CHUNK': return this.#chunk(frame);
-      case 'ACK': return this.#acked(frame);
-      case 'NACK': return this.#nacked(frame);
-      case 'PING': return this.#send({ type: 'PONG', message_id: frame.message_id, data: frame.data });
-      case 'ERROR': return this.#emit('error', ChatError.of(frame));
+      case 'AI_RESPONSE':
+        return this.#saved(frame);
+      case 'AI_RESPONSE_CHUNK':
+        return this.#chunk(frame);
+      case 'ACK':
+        return this.#acked(frame);
+      case 'NACK':
+        return this.#nacked(frame);
+      case 'PING':
+        return this.#send({ type: 'PONG', message_id: frame.message_id, data: frame.data });
+      case 'ERROR':
+        return this.#emit('error', ChatError.of(frame));
     }
     const name = EVENT_OF[frame.type];
     if (name) this.#emit(name, frame);
@@ -377,7 +396,8 @@ export class ChatSession {
   filled(frames) {
     for (const frame of frames) if ((frame.seq ?? 0) > (this.lastSeq ?? 0)) this.#pass(frame);
     if (this.#gapEnd === null) return;
-    if (frames.length && (this.lastSeq ?? 0) < this.#gapEnd) this.#do({ kind: 'fill', after: this.lastSeq ?? 0 });
+    if (frames.length && (this.lastSeq ?? 0) < this.#gapEnd)
+      this.#do({ kind: 'fill', after: this.lastSeq ?? 0 });
     else this.#endGap(this.#gapEnd);
   }
 
@@ -397,7 +417,8 @@ export class ChatSession {
   /** @param {number} code */
   #delay(code) {
     const random = this.random();
-    if (code === GOING_AWAY && this.#reconnectAfter !== null) return this.#reconnectAfter * 1000 + random * 500;
+    if (code === GOING_AWAY && this.#reconnectAfter !== null)
+      return this.#reconnectAfter * 1000 + random * 500;
     return backoff(this.#attempt, code, random);
   }
 
@@ -476,7 +497,13 @@ export class ChatSession {
    */
   #missedOwn({ seq = 0, duplicate }) {
     const lastSeq = this.lastSeq ?? 0;
-    return this.state === 'open' && !duplicate && this.#gapEnd === null && lastSeq >= this.#welcomeSeq && seq > lastSeq;
+    return (
+      this.state === 'open' &&
+      !duplicate &&
+      this.#gapEnd === null &&
+      lastSeq >= this.#welcomeSeq &&
+      seq > lastSeq
+    );
   }
 
   /** @param {Frame} frame */
@@ -492,7 +519,8 @@ export class ChatSession {
 
   /** @param {Pending} entry */
   #timedOut(entry) {
-    if (entry.resent) return this.#fail(entry, new ChatError('timeout', 'The server does not answer', { retryable: true }));
+    if (entry.resent)
+      return this.#fail(entry, new ChatError('timeout', 'The server does not answer', { retryable: true }));
     entry.resent = true;
     entry.deadline = this.now() + this.ackTimeout;
     this.#transmit(entry);
@@ -575,7 +603,10 @@ class FailedMessages {
   load() {
     try {
       const kept = JSON.parse(this.#storage?.getItem(this.#key) ?? '[]');
-      return kept.map((/** @type {Failed} */ { frame, error }) => ({ frame, error: new ChatError(error.code, error.message, error) }));
+      return kept.map((/** @type {Failed} */ { frame, error }) => ({
+        frame,
+        error: new ChatError(error.code, error.message, error),
+      }));
     } catch {
       return [];
     }
@@ -594,7 +625,10 @@ class FailedMessages {
   /** Reads anew each time: other tabs write here too. @param {string} id @param {Failed[]} by */
   #replace(id, by) {
     const others = this.load().filter(({ frame }) => frame.message_id !== id);
-    const list = [...others, ...by].map(({ frame, error }) => ({ frame, error: { ...error, message: error.message } }));
+    const list = [...others, ...by].map(({ frame, error }) => ({
+      frame,
+      error: { ...error, message: error.message },
+    }));
     try {
       if (list.length) this.#storage?.setItem(this.#key, JSON.stringify(list));
       else this.#storage?.removeItem(this.#key);
@@ -713,7 +747,12 @@ export class ChatManager {
    */
   sendWithAck(frame) {
     const { conversationId: conversation_id } = this;
-    return this.#submit({ message_id: newId(), conversation_id, timestamp: new Date().toISOString(), ...frame });
+    return this.#submit({
+      message_id: newId(),
+      conversation_id,
+      timestamp: new Date().toISOString(),
+      ...frame,
+    });
   }
 
   /**
@@ -772,7 +811,10 @@ export class ChatManager {
     const query = new URLSearchParams({ limit: String(limit) });
     if (beforeSeq !== undefined) query.set('before_seq', String(beforeSeq));
     if (afterSeq !== undefined) query.set('after_seq', String(afterSeq));
-    const page = await this.#get(`/api/conversations/${encodeURIComponent(this.conversationId)}/messages?${query}`, signal);
+    const page = await this.#get(
+      `/api/conversations/${encodeURIComponent(this.conversationId)}/messages?${query}`,
+      signal,
+    );
     for (const frame of page.items) session.seen(frame);
     this.#run();
     return page;
@@ -827,7 +869,11 @@ export class ChatManager {
    */
   #begin(conversationId) {
     const { userId, clientId, storage } = this.#options;
-    const session = new ChatSession({ ...this.#options, conversationId, clientId: this.#session?.clientId ?? clientId });
+    const session = new ChatSession({
+      ...this.#options,
+      conversationId,
+      clientId: this.#session?.clientId ?? clientId,
+    });
     const kept = new FailedMessages(storage, userId, conversationId);
     for (const failed of kept.load()) session.failed.set(failed.frame.message_id, failed);
     return [session, kept];
@@ -844,7 +890,7 @@ export class ChatManager {
   }
 
   #perform() {
-    for (let effect; (effect = this.#session.take()); ) {
+    for (let effect; (effect = this.#session.take());) {
       if (effect.kind === 'emit') this.#news.push(effect);
       else this.#act(effect);
     }
@@ -854,7 +900,7 @@ export class ChatManager {
   #tell() {
     if (this.#telling) return;
     this.#telling = true;
-    for (let event; (event = this.#news.shift()); ) this.#emit(event.name, event.args);
+    for (let event; (event = this.#news.shift());) this.#emit(event.name, event.args);
     this.#telling = false;
   }
 
@@ -866,14 +912,22 @@ export class ChatManager {
   /** @param {Exclude<Effect, {kind: 'emit'}>} effect */
   #act(effect) {
     switch (effect.kind) {
-      case 'open': return this.#open();
-      case 'drop': return this.#drop();
-      case 'send': return this.#socket?.send(JSON.stringify(effect.frame));
-      case 'settle': return effect.settle();
-      case 'keep': return this.#failedMessages.keep(effect.failed);
-      case 'forget': return this.#failedMessages.forget(effect.id);
-      case 'fill': return void this.#fill(effect.after);
-      case 'refresh': return void this.refreshToken();
+      case 'open':
+        return this.#open();
+      case 'drop':
+        return this.#drop();
+      case 'send':
+        return this.#socket?.send(JSON.stringify(effect.frame));
+      case 'settle':
+        return effect.settle();
+      case 'keep':
+        return this.#failedMessages.keep(effect.failed);
+      case 'forget':
+        return this.#failedMessages.forget(effect.id);
+      case 'fill':
+        return void this.#fill(effect.after);
+      case 'refresh':
+        return void this.refreshToken();
     }
   }
 
@@ -890,7 +944,8 @@ export class ChatManager {
     try {
       const token = await getToken();
       if (signal.aborted) return;
-      if (this.#session.needsNewToken && token === this.#token) this.#session.end(TOKEN_EXPIRED, 'The token has expired');
+      if (this.#session.needsNewToken && token === this.#token)
+        this.#session.end(TOKEN_EXPIRED, 'The token has expired');
       else this.#openSocket(token);
     } catch (error) {
       if (!signal.aborted) this.#session.lost(BROKEN, `No token: ${error}`);
@@ -958,7 +1013,8 @@ export class ChatManager {
     } catch (error) {
       if (signal.aborted) return;
       // What will not get better is left out; else the next connection tries again.
-      if (!(error instanceof ChatError) || error.retryable) return this.#lost(BROKEN, 'The history cannot be read');
+      if (!(error instanceof ChatError) || error.retryable)
+        return this.#lost(BROKEN, 'The history cannot be read');
       this.#emit('error', [error]);
       this.#session.filled([]);
     }
@@ -986,7 +1042,9 @@ export class ChatManager {
       try {
         listener(...args);
       } catch (error) {
-        setTimeout(() => { throw error; }); // told as any fault, and no other listener's trouble
+        setTimeout(() => {
+          throw error;
+        }); // told as any fault, and no other listener's trouble
       }
     }
   }

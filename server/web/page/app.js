@@ -20,15 +20,31 @@ import { token, userOf } from './token.js';
 
 // What happens in other conversations is asked for: a connection tells only of its own.
 const LIST_EVERY = 5_000;
-const STATUS_WORDS = /** @type {Record<string, string>} */ ({ online: 'Online', away: 'Away', offline: 'Offline' });
+const STATUS_WORDS = /** @type {Record<string, string>} */ ({
+  online: 'Online',
+  away: 'Away',
+  offline: 'Offline',
+});
 
 class ChatPage {
   #user;
   #chat;
-  #conversations = new ConversationList(find('[data-testid=conversations]'), (id) => address(this.#user, id), (id) => this.open(id));
+  #conversations = new ConversationList(
+    find('[data-testid=conversations]'),
+    (id) => address(this.#user, id),
+    (id) => this.open(id),
+  );
   #notices = new Notices(find('[data-part=toasts]'), find('[data-part=notices]'));
-  #composer = new Composer((text) => this.#send(text), (on) => this.#chat.setTyping(on));
-  #banner = new ConnectionBanner(find('[data-testid=connection]'), find('[data-part=connection-said]'), () => this.#chat.connect(), () => token() !== '');
+  #composer = new Composer(
+    (text) => this.#send(text),
+    (on) => this.#chat.setTyping(on),
+  );
+  #banner = new ConnectionBanner(
+    find('[data-testid=connection]'),
+    find('[data-part=connection-said]'),
+    () => this.#chat.connect(),
+    () => token() !== '',
+  );
   #messages = new MessageList(find('[data-testid=messages]'), find('.scroller'), {
     retry: (id) => this.#retry(id),
     discard: (id) => this.#discard(id),
@@ -52,7 +68,13 @@ class ChatPage {
   constructor(user, conversation) {
     this.#user = user;
     const device = ofTab('chat/client');
-    this.#chat = new ChatManager({ url: location.origin, userId: user, conversationId: conversation, clientId: device.get() ?? undefined, getToken: token });
+    this.#chat = new ChatManager({
+      url: location.origin,
+      userId: user,
+      conversationId: conversation,
+      clientId: device.get() ?? undefined,
+      getToken: token,
+    });
     device.set(this.#chat.clientId);
     find('[data-part=me-name]').textContent = user;
     paintAvatar(find('[data-part=me-avatar]'), { id: user, name: user });
@@ -69,7 +91,8 @@ class ChatPage {
   /** Shows a conversation and connects to it. @param {string} id @param {'push' | 'replace' | 'keep'} [place] what becomes of the address */
   open(id, place = 'push') {
     document.body.dataset.view = 'chat';
-    if (place === 'push' && id === this.#chat.conversationId && this.#chat.state === 'open') return this.#composer.focus();
+    if (place === 'push' && id === this.#chat.conversationId && this.#chat.state === 'open')
+      return this.#composer.focus();
     if (place === 'push') history.pushState(null, '', address(this.#user, id));
     if (place === 'replace') history.replaceState(null, '', address(this.#user, id));
     this.#forget();
@@ -103,16 +126,26 @@ class ChatPage {
     chat.on('receipt', (frame) => this.#receipt(frame));
     chat.on('aiStatus', ({ data }) => this.#aiStatus(data.ai_id, data.status));
     chat.on('match', ({ data }) => this.#notices.match(data.ai, () => this.open(data.conversation_id)));
-    for (const name of /** @type {const} */ (['match', 'conversation'])) chat.on(name, ({ data }) => this.#added(data));
+    for (const name of /** @type {const} */ (['match', 'conversation']))
+      chat.on(name, ({ data }) => this.#added(data));
     chat.on('error', (error) => console.warn(error.code, error.message)); // nothing a person could do about it
   }
 
   #watchPage() {
     const scroller = find('.scroller');
-    scroller.addEventListener('scroll', () => this.#messages.following && this.#caughtUp(), { passive: true });
+    scroller.addEventListener('scroll', () => this.#messages.following && this.#caughtUp(), {
+      passive: true,
+    });
     document.addEventListener('visibilitychange', () => this.#caughtUp());
-    addEventListener('popstate', () => this.open(new URLSearchParams(location.search).get('conversation') ?? this.#chat.conversationId, 'keep'));
-    addEventListener('hashchange', () => (this.#chat.state === 'open' ? this.#chat.refreshToken() : this.#chat.connect()));
+    addEventListener('popstate', () =>
+      this.open(
+        new URLSearchParams(location.search).get('conversation') ?? this.#chat.conversationId,
+        'keep',
+      ),
+    );
+    addEventListener('hashchange', () =>
+      this.#chat.state === 'open' ? this.#chat.refreshToken() : this.#chat.connect(),
+    );
     find('[data-part=jump]').onclick = () => this.#messages.toEnd();
     find('[data-part=back]').onclick = () => (document.body.dataset.view = 'list');
     find('[data-part=new-chat]').onclick = async () => {
@@ -159,7 +192,10 @@ class ChatPage {
     const item = this.#item(frame);
     this.#messages.set(item);
     this.#type(frame.sender ?? '', false);
-    this.#conversations.update(this.#chat.conversationId, { last: item.sender === 'user' ? `You: ${item.text}` : item.text, at: item.at });
+    this.#conversations.update(this.#chat.conversationId, {
+      last: item.sender === 'user' ? `You: ${item.text}` : item.text,
+      at: item.at,
+    });
     if (item.sender === 'ai' && !this.#looking) this.#countUnseen(this.#unseen + 1);
     this.#caughtUp();
   }
@@ -188,7 +224,15 @@ class ChatPage {
   #ownStatus(id, status, error) {
     const frame = (this.#chat.pendingMessages.get(id) ?? this.#chat.failedMessages.get(id))?.frame;
     const known = this.#messages.get(id);
-    if (frame) this.#messages.set({ id, sender: 'user', text: frame.data, at: new Date(frame.timestamp ?? Date.now()), status, error });
+    if (frame)
+      this.#messages.set({
+        id,
+        sender: 'user',
+        text: frame.data,
+        at: new Date(frame.timestamp ?? Date.now()),
+        status,
+        error,
+      });
     else if (known) this.#messages.set({ ...known, status, error });
     if (status === 'sending') this.#messages.toEnd();
     if (status === 'delivered' && known) this.#composer.delivered(known.text);
@@ -224,7 +268,9 @@ class ChatPage {
 
   /** @param {string} id */
   #stop(id) {
-    this.#chat.cancelResponse(id).catch((error) => this.#messages.get(id)?.streaming && this.#notices.toast(explain(error)));
+    this.#chat
+      .cancelResponse(id)
+      .catch((error) => this.#messages.get(id)?.streaming && this.#notices.toast(explain(error)));
   }
 
   /** @param {number} before @param {number} limit */
@@ -254,7 +300,12 @@ class ChatPage {
   #caughtUp() {
     if (!this.#looking) return;
     this.#countUnseen(0);
-    const newest = [...this.#messages.items].filter(({ sender, seq }) => sender === 'ai' && seq).reduce((a, b) => ((a?.seq ?? 0) > (b.seq ?? 0) ? a : b), /** @type {import('./timeline.js').Item | null} */ (null));
+    const newest = [...this.#messages.items]
+      .filter(({ sender, seq }) => sender === 'ai' && seq)
+      .reduce(
+        (a, b) => ((a?.seq ?? 0) > (b.seq ?? 0) ? a : b),
+        /** @type {import('./timeline.js').Item | null} */ (null),
+      );
     if (!newest?.seq || newest.seq <= this.#readSeq) return;
     this.#readSeq = newest.seq;
     this.#chat.markRead(newest.id).catch(() => {}); // the next one says it too
@@ -272,7 +323,11 @@ class ChatPage {
   /** @param {string | null} sender null: nobody types @param {boolean} [on] */
   #type(sender, on = false) {
     if (sender === null) this.#typing.clear();
-    else if (on) this.#typing.set(sender, sender === this.#user ? 'You are typing on another device…' : `${this.#ai.name} is typing…`);
+    else if (on)
+      this.#typing.set(
+        sender,
+        sender === this.#user ? 'You are typing on another device…' : `${this.#ai.name} is typing…`,
+      );
     else this.#typing.delete(sender);
     const line = find('[data-testid=typing]');
     line.hidden = this.#typing.size === 0;
@@ -323,13 +378,17 @@ class ChatPage {
   async #refreshList() {
     try {
       const list = await this.#chat.conversations();
-      this.#conversations.replace(list.map((item) => ({
-        id: item.conversation_id,
-        ai: item.ai,
-        last: item.last_message && `${item.last_message.type === 'CHAT_MESSAGE' ? 'You: ' : ''}${item.last_message.data}`,
-        at: item.last_message && new Date(item.last_message.timestamp),
-        unread: item.unread,
-      })));
+      this.#conversations.replace(
+        list.map((item) => ({
+          id: item.conversation_id,
+          ai: item.ai,
+          last:
+            item.last_message &&
+            `${item.last_message.type === 'CHAT_MESSAGE' ? 'You: ' : ''}${item.last_message.data}`,
+          at: item.last_message && new Date(item.last_message.timestamp),
+          unread: item.unread,
+        })),
+      );
       this.#showUnread();
     } catch {
       // the list stays as it is: the banner tells of a connection that is lost
@@ -340,7 +399,9 @@ class ChatPage {
 /** @param {ChatError} error */
 function explain({ message, retryAfter }) {
   const why = toPeople(message);
-  return retryAfter === undefined ? why : `${why.replace(/\.$/, '')}. Try again in ${Math.ceil(retryAfter)} s.`;
+  return retryAfter === undefined
+    ? why
+    : `${why.replace(/\.$/, '')}. Try again in ${Math.ceil(retryAfter)} s.`;
 }
 
 /** The address of a conversation. @param {string} user @param {string} conversation */

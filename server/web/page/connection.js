@@ -47,7 +47,8 @@ export class ConnectionBanner {
     if (retryIn === undefined) return this.#tell('Connection lost. Connecting again…');
     const at = performance.now() + retryIn;
     const seconds = el('span', { class: 'countdown' });
-    const count = () => (seconds.textContent = ` Next attempt in ${Math.max(0, Math.ceil((at - performance.now()) / 1000))}\u00A0s.`);
+    const count = () =>
+      (seconds.textContent = ` Next attempt in ${Math.max(0, Math.ceil((at - performance.now()) / 1000))}\u00A0s.`);
     count();
     this.#countdown = setInterval(count, 250);
     this.#tell('Connection lost.', seconds, this.#button('Try now'));
@@ -55,7 +56,8 @@ export class ConnectionBanner {
 
   /** @param {StateDetail} detail */
   #closed({ code, reason }) {
-    if (code === REPLACED) return this.#tell('This chat is open in another tab.', '', this.#button('Use here'));
+    if (code === REPLACED)
+      return this.#tell('This chat is open in another tab.', '', this.#button('Use here'));
     this.#tell(this.#explanation(code, reason), '', this.#button('Connect'));
   }
 
@@ -63,7 +65,9 @@ export class ConnectionBanner {
   #explanation(code, reason) {
     const why = reason ? `${toPeople(reason).replace(/\.$/, '')}.` : 'The connection is closed.';
     if (code !== TOKEN_EXPIRED && (code !== REFUSED || !/token|auth/i.test(why))) return why;
-    const what = this.#hasToken() ? 'Open this page with a new' : 'This server asks for a sign-in: open this page with';
+    const what = this.#hasToken()
+      ? 'Open this page with a new'
+      : 'This server asks for a sign-in: open this page with';
     return `${why} ${what} #token=… at the end of its address.`;
   }
 

@@ -40,7 +40,10 @@ export class ConversationList {
 
   /** Unread messages outside the open conversation. */
   get unreadElsewhere() {
-    return [...this.#conversations.values()].reduce((sum, { id, unread }) => sum + (id === this.#current ? 0 : unread), 0);
+    return [...this.#conversations.values()].reduce(
+      (sum, { id, unread }) => sum + (id === this.#current ? 0 : unread),
+      0,
+    );
   }
 
   /** @param {string} id the open one */
@@ -71,7 +74,8 @@ export class ConversationList {
 
   /** The AI may be in several conversations. @param {string} aiId @param {string} status */
   setStatus(aiId, status) {
-    for (const { id, ai } of this.#conversations.values()) if (ai.id === aiId) this.update(id, { ai: { ...ai, status } });
+    for (const { id, ai } of this.#conversations.values())
+      if (ai.id === aiId) this.update(id, { ai: { ...ai, status } });
   }
 
   /** Of all, newest first. */
@@ -90,9 +94,14 @@ export class ConversationList {
     const drawn = JSON.stringify([this.#current, newestFirst]);
     if (drawn === this.#drawn) return; // a redraw would take the focus from a person who is in the list
     this.#drawn = drawn;
-    const focused = document.activeElement?.closest('[data-conversation-id]')?.getAttribute('data-conversation-id');
+    const focused = document.activeElement
+      ?.closest('[data-conversation-id]')
+      ?.getAttribute('data-conversation-id');
     this.#list.replaceChildren(...newestFirst.map((conversation) => el('li', {}, this.#entry(conversation))));
-    if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-conversation-id="${CSS.escape(focused)}"]`))?.focus();
+    if (focused)
+      /** @type {HTMLElement | null} */ (
+        this.#list.querySelector(`[data-conversation-id="${CSS.escape(focused)}"]`)
+      )?.focus();
   }
 
   /** @param {Conversation} conversation */
@@ -101,12 +110,25 @@ export class ConversationList {
     const shown = current ? 0 : unread;
     return el(
       'a',
-      { class: 'conversation', href: this.#link(id), 'data-conversation-id': id, 'data-unread': shown, 'aria-current': current && 'true', onclick: (event) => this.#clicked(event, id) },
+      {
+        class: 'conversation',
+        href: this.#link(id),
+        'data-conversation-id': id,
+        'data-unread': shown,
+        'aria-current': current && 'true',
+        onclick: (event) => this.#clicked(event, id),
+      },
       paintAvatar(el('span', { class: 'avatar', 'aria-hidden': 'true' }), ai),
       el('span', { class: 'conversation-name' }, ai.name, ai.status && spoken(`, ${ai.status}`)),
       el('span', { class: 'conversation-time' }, at ? shortTime(at, new Date()) : ''),
       el('span', { class: 'conversation-last', dir: 'auto' }, last ?? 'Say hello'),
-      shown > 0 && el('span', { class: 'badge' }, el('span', { 'aria-hidden': 'true' }, short(shown)), spoken(plural(shown, 'unread message', 'unread messages'))),
+      shown > 0 &&
+        el(
+          'span',
+          { class: 'badge' },
+          el('span', { 'aria-hidden': 'true' }, short(shown)),
+          spoken(plural(shown, 'unread message', 'unread messages')),
+        ),
     );
   }
 

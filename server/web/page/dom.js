@@ -15,9 +15,12 @@ export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name.slice(2), value);
-    else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : String(value));
+    else if (value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? '' : String(value));
   }
-  element.append(...children.filter((child) => child || child === '').map((child) => /** @type {Node | string} */ (child)));
+  element.append(
+    ...children.filter((child) => child || child === '').map((child) => /** @type {Node | string} */ (child)),
+  );
   return element;
 }
 
@@ -67,7 +70,9 @@ export function paintAvatar(span, { id, name, status }) {
 /** @param {string} name */
 function initials(name) {
   const words = name.trim().split(/\s+/);
-  const letters = [words[0], words.length > 1 ? words[words.length - 1] : ''].map((word) => [...word][0] ?? '');
+  const letters = [words[0], words.length > 1 ? words[words.length - 1] : ''].map(
+    (word) => [...word][0] ?? '',
+  );
   return letters.join('').toUpperCase();
 }
 

@@ -33,7 +33,10 @@ export class Older {
   constructor(top, scroller, options) {
     this.#top = top;
     this.#options = options;
-    this.#observer = new IntersectionObserver((entries) => entries.at(-1)?.isIntersecting && this.next(), { root: scroller, rootMargin: '600px 0px 0px' });
+    this.#observer = new IntersectionObserver((entries) => entries.at(-1)?.isIntersecting && this.next(), {
+      root: scroller,
+      rootMargin: '600px 0px 0px',
+    });
     this.#observer.observe(top);
   }
 
@@ -86,13 +89,21 @@ export class Older {
       this.#more = true;
       void this.next();
     };
-    this.#show(el('p', {}, 'Earlier messages could not be loaded.'), el('button', { class: 'plain small', type: 'button', onclick: again }, 'Try again'));
+    this.#show(
+      el('p', {}, 'Earlier messages could not be loaded.'),
+      el('button', { class: 'plain small', type: 'button', onclick: again }, 'Try again'),
+    );
   }
 
   #beginning() {
-    const openers = OPENERS.map((text) => el('button', { type: 'button', onclick: () => this.#options.write(text) }, text));
+    const openers = OPENERS.map((text) =>
+      el('button', { type: 'button', onclick: () => this.#options.write(text) }, text),
+    );
     this.#show(
-      paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), { ...this.ai, status: undefined }),
+      paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), {
+        ...this.ai,
+        status: undefined,
+      }),
       el('p', { class: 'beginning' }, `This is the beginning of your chat with ${this.ai.name}.`),
       el('div', { class: 'picks openers', role: 'group', 'aria-label': 'Ways to begin' }, ...openers),
     );

@@ -18,7 +18,8 @@ const STATUS_ICONS = { sending: 'check', delivered: 'checks', failed: 'cross' };
 const STATUS_WORDS = { sending: 'Sending', delivered: 'Delivered', failed: 'Not delivered' };
 // Closer to the end than this a person is reading the newest.
 const AT_END = 80;
-const JUMBO = /^(?:\p{Extended_Pictographic}[\p{EMod}\uFE0F]?(?:\u200D\p{Extended_Pictographic}\uFE0F?)*\s?){1,3}$/u;
+const JUMBO =
+  /^(?:\p{Extended_Pictographic}[\p{EMod}\uFE0F]?(?:\u200D\p{Extended_Pictographic}\uFE0F?)*\s?){1,3}$/u;
 
 export class MessageList {
   /** @type {Map<string, Item>} */
@@ -184,7 +185,12 @@ export class MessageList {
 
   /** @param {Item} item */
   #newMessage({ id, sender }) {
-    const avatar = sender === 'ai' && paintAvatar(el('span', { class: 'avatar small', 'aria-hidden': 'true' }), { ...this.ai, status: undefined });
+    const avatar =
+      sender === 'ai' &&
+      paintAvatar(el('span', { class: 'avatar small', 'aria-hidden': 'true' }), {
+        ...this.ai,
+        status: undefined,
+      });
     const isOld = this.#list.hasAttribute('aria-busy'); // from the history: it does not come in with a motion
     return el(
       'div',
@@ -236,7 +242,9 @@ export class MessageList {
 
   /** The last own message that the AI has read says so. @param {Row[]} wanted */
   #markRead(wanted) {
-    const read = wanted.findLast((row) => 'item' in row && row.item.sender === 'user' && (row.item.seq ?? Infinity) <= this.#readSeq);
+    const read = wanted.findLast(
+      (row) => 'item' in row && row.item.sender === 'user' && (row.item.seq ?? Infinity) <= this.#readSeq,
+    );
     for (const [key, element] of this.#elements) element.classList.toggle('read', key === read?.key);
   }
 }
@@ -247,7 +255,11 @@ function meta({ at, status, streaming, stopped }) {
   const time = el('time', { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at));
   const end = stopped ? [el('span', { class: 'stopped' }, 'Stopped')] : [];
   if (!status) return [...end, time];
-  return [time, el('span', { class: 'read-mark' }, 'Read'), el('span', { class: 'tick' }, icon(STATUS_ICONS[status]), spoken(STATUS_WORDS[status]))];
+  return [
+    time,
+    el('span', { class: 'read-mark' }, 'Read'),
+    el('span', { class: 'tick' }, icon(STATUS_ICONS[status]), spoken(STATUS_WORDS[status])),
+  ];
 }
 
 /** @param {string} testid @param {string} picture @param {string} label @param {() => void} onclick */

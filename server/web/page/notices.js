@@ -19,7 +19,12 @@ export class Notices {
   /** A fault; the same one twice is shown once. @param {string} text */
   toast(text) {
     for (const other of [...this.#toasts.children]) if (other.textContent === text) other.remove();
-    const toast = el('div', { class: 'toast', role: 'alert', 'data-testid': 'toast' }, icon('info'), el('span', {}, text));
+    const toast = el(
+      'div',
+      { class: 'toast', role: 'alert', 'data-testid': 'toast' },
+      icon('info'),
+      el('span', {}, text),
+    );
     toast.append(closeButton(toast));
     show(this.#toasts, toast);
     goAfter(toast, TOAST_FOR);
@@ -35,13 +40,21 @@ export class Notices {
     const notice = this.#notice(
       'match',
       paintAvatar(el('span', { class: 'avatar', 'aria-hidden': 'true' }), ai),
-      el('span', { class: 'notice-text' }, el('strong', {}, 'A new match'), el('span', {}, `${ai.name} would like to talk to you.`)),
+      el(
+        'span',
+        { class: 'notice-text' },
+        el('strong', {}, 'A new match'),
+        el('span', {}, `${ai.name} would like to talk to you.`),
+      ),
     );
     const go = () => {
       notice.remove();
       open();
     };
-    notice.insertBefore(el('button', { class: 'primary small', type: 'button', onclick: go }, 'Say hello'), notice.lastElementChild);
+    notice.insertBefore(
+      el('button', { class: 'primary small', type: 'button', onclick: go }, 'Say hello'),
+      notice.lastElementChild,
+    );
   }
 
   /** @param {string} testid @param {Node[]} children */
@@ -61,7 +74,11 @@ function show(place, element) {
 
 /** @param {HTMLElement} owner */
 function closeButton(owner) {
-  return el('button', { class: 'close', type: 'button', 'aria-label': 'Dismiss', onclick: () => owner.remove() }, icon('cross'));
+  return el(
+    'button',
+    { class: 'close', type: 'button', 'aria-label': 'Dismiss', onclick: () => owner.remove() },
+    icon('cross'),
+  );
 }
 
 /** Removes the element after a while in which nobody points at it or has the focus in it. @param {HTMLElement} element @param {number} ms */

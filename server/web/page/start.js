@@ -21,7 +21,9 @@ export function askWho(userId) {
   const companion = find('#start-with');
   const known = userId !== null;
   find('#start-title').textContent = known ? 'New chat' : 'Welcome';
-  find('.start-lead').textContent = known ? 'They are only a message away.' : 'A companion to talk to, on all your devices at once.';
+  find('.start-lead').textContent = known
+    ? 'They are only a message away.'
+    : 'A companion to talk to, on all your devices at once.';
   find('[data-part=name-field]').hidden = known;
   find('[data-part=start-cancel]').hidden = !known;
   name.disabled = known;
@@ -30,7 +32,9 @@ export function askWho(userId) {
     companion.value = who;
     companion.focus();
   };
-  find('.start .picks').replaceChildren(...COMPANIONS.map((who) => el('button', { type: 'button', onclick: () => pick(who) }, who)));
+  find('.start .picks').replaceChildren(
+    ...COMPANIONS.map((who) => el('button', { type: 'button', onclick: () => pick(who) }, who)),
+  );
 
   return new Promise((resolve) => {
     form.onsubmit = () => {

@@ -12,7 +12,10 @@ const ICONS = /** @type {Record<string, string>} */ ({ auto: 'auto', light: 'sun
 
 /** @param {HTMLElement} button goes through them */
 export function offerThemes(button) {
-  let index = Math.max(0, THEMES.findIndex(({ name }) => name === document.documentElement.dataset.theme));
+  let index = Math.max(
+    0,
+    THEMES.findIndex(({ name }) => name === document.documentElement.dataset.theme),
+  );
   const show = () => {
     const { name, label } = THEMES[index];
     if (name === 'auto') delete document.documentElement.dataset.theme;

@@ -55,5 +55,7 @@ function sameDay(a, b) {
 
 /** @param {Item | undefined} a @param {Item | undefined} b */
 function together(a, b) {
-  return Boolean(a && b && a.sender === b.sender && sameDay(a, b) && Math.abs(Number(b.at) - Number(a.at)) < GROUP_GAP);
+  return Boolean(
+    a && b && a.sender === b.sender && sameDay(a, b) && Math.abs(Number(b.at) - Number(a.at)) < GROUP_GAP,
+  );
 }

@@ -23,7 +23,13 @@ afterEach(async () => {
 });
 
 function manager(options = {}) {
-  const chat = new ChatManager({ url: server.url, userId: 'kai', conversationId: 'conv_ai_alex', WebSocket, ...options });
+  const chat = new ChatManager({
+    url: server.url,
+    userId: 'kai',
+    conversationId: 'conv_ai_alex',
+    WebSocket,
+    ...options,
+  });
   chats.push(chat);
   return chat;
 }
@@ -49,7 +55,10 @@ test('a message resolves with its ACK', async () => {
   assert.equal(ack.seq, 1);
   assert.equal(server.received[0].data, 'hello');
   assert.equal(server.received[0].conversation_id, 'conv_ai_alex');
-  assert.match(server.received[0].message_id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.match(
+    server.received[0].message_id,
+    /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+  );
 });
 
 test('a message waits in pendingMessages until it is answered', async () => {
@@ -64,13 +73,22 @@ test('a message waits in pendingMessages until it is answered', async () => {
 });
 
 test('a NACK rejects with code, retryable and retryAfter', async () => {
-  server.onMessage = ({ message_id }, socket) => socket.send(JSON.stringify({
-    type: 'NACK', message_id, data: 'Slow down', error: { code: 'rate_limited', retryable: true, retry_after: 1.5 },
-  }));
+  server.onMessage = ({ message_id }, socket) =>
+    socket.send(
+      JSON.stringify({
+        type: 'NACK',
+        message_id,
+        data: 'Slow down',
+        error: { code: 'rate_limited', retryable: true, retry_after: 1.5 },
+      }),
+    );
   const chat = await connected();
   await assert.rejects(chat.sendMessage('hello'), (error) => {
     assert.ok(error instanceof ChatError);
-    assert.deepEqual([error.code, error.retryable, error.retryAfter, error.message], ['rate_limited', true, 1.5, 'Slow down']);
+    assert.deepEqual(
+      [error.code, error.retryable, error.retryAfter, error.message],
+      ['rate_limited', true, 1.5, 'Slow down'],
+    );
     return true;
   });
   assert.equal(chat.failedMessages.size, 1);
@@ -81,7 +99,12 @@ test('handleNACK rejects the promise', async () => {
   const chat = await connected();
   const answer = chat.sendMessage('hello');
   const [id] = chat.pendingMessages.keys();
-  chat.handleNACK({ type: 'NACK', message_id: id, data: 'no', error: { code: 'validation_failed', retryable: false } });
+  chat.handleNACK({
+    type: 'NACK',
+    message_id: id,
+    data: 'no',
+    error: { code: 'validation_failed', retryable: false },
+  });
   await assert.rejects(answer, { code: 'validation_failed', message: 'no' });
 });
 
@@ -105,7 +128,15 @@ test('retry sends a refused message with a new id, one that timed out with the s
   const chat = await connected({ ackTimeout: 20 });
   const answer = server.onMessage;
   server.onMessage = ({ message_id, data }, socket) => {
-    if (data === 'refused') socket.send(JSON.stringify({ type: 'NACK', message_id, data: 'no', error: { code: 'store_unavailable', retryable: true } }));
+    if (data === 'refused')
+      socket.send(
+        JSON.stringify({
+          type: 'NACK',
+          message_id,
+          data: 'no',
+          error: { code: 'store_unavailable', retryable: true },
+        }),
+      );
   };
   await assert.rejects(chat.sendMessage('refused'));
   await assert.rejects(chat.sendMessage('late'));
@@ -134,7 +165,11 @@ test('failed messages are back with the next manager, and gone once they are del
   assert.deepEqual(status[0].slice(0, 2), [id, 'failed']);
   await second.retry(id);
   assert.equal(storage.size, 0);
-  assert.equal(new ChatManager({ url: server.url, userId: 'kai', conversationId: 'conv_ai_alex', WebSocket, storage }).failedMessages.size, 0);
+  assert.equal(
+    new ChatManager({ url: server.url, userId: 'kai', conversationId: 'conv_ai_alex', WebSocket, storage })
+      .failedMessages.size,
+    0,
+  );
 });
 
 test('each failed message is kept, and none that was given up', async () => {
@@ -169,7 +204,15 @@ test('a failed message that the history has was delivered after all', async () =
 });
 
 test('a storage that throws, or holds nonsense, is as good as none', async () => {
-  const broken = { getItem: () => '{"no": "list"}', setItem() { throw new Error('full'); }, removeItem() { throw new Error('forbidden'); } };
+  const broken = {
+    getItem: () => '{"no": "list"}',
+    setItem() {
+      throw new Error('full');
+    },
+    removeItem() {
+      throw new Error('forbidden');
+    },
+  };
   const chat = await connected({ storage: broken });
   assert.equal((await chat.sendMessage('hello')).seq, 1);
 });
@@ -259,7 +302,10 @@ test('a gap is filled from the history in order, live messages after it', async 
   };
   for (const socket of server.sockets) socket.terminate();
   await until(() => messages.length === 6);
-  assert.deepEqual(messages.map(([frame]) => frame.seq), [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(
+    messages.map(([frame]) => frame.seq),
+    [1, 2, 3, 4, 5, 6],
+  );
 });
 
 /** Loses the connection while messages are saved, so many that the next one has a gap. */
@@ -315,7 +361,10 @@ test('a gap that cannot be read just now is read with the next connection', asyn
   await until(() => server.connections.length === 3);
   server.refusal = null;
   await until(() => messages.length === 2);
-  assert.deepEqual(messages.map(([frame]) => frame.seq), [1, 2]);
+  assert.deepEqual(
+    messages.map(([frame]) => frame.seq),
+    [1, 2],
+  );
 });
 
 test('on returns the function that removes the listener', async () => {
@@ -333,7 +382,10 @@ test('switchConversation connects there, from within a listener too', async () =
   server.send({ type: 'NEW_MATCH', data: { conversation_id: 'conv_ai_sam' } });
   await until(() => server.connections.length === 2 && chat.state === 'open');
   const { searchParams } = server.connections[1];
-  assert.deepEqual([searchParams.get('conversation_id'), searchParams.get('last_seq'), searchParams.get('client_id')], ['conv_ai_sam', null, chat.clientId]);
+  assert.deepEqual(
+    [searchParams.get('conversation_id'), searchParams.get('last_seq'), searchParams.get('client_id')],
+    ['conv_ai_sam', null, chat.clientId],
+  );
   await until(() => server.sockets.size === 1);
   assert.equal((await chat.sendMessage('hi Sam')).type, 'ACK');
   assert.equal(server.received.at(-1).conversation_id, 'conv_ai_sam');
@@ -369,11 +421,15 @@ test('a token goes as a subprotocol and to the REST API', async () => {
 });
 
 test('an open connection gets a new token before the old one runs out', async () => {
-  const token = (name, seconds) => `${name}.${Buffer.from(JSON.stringify({ exp: Date.now() / 1000 + seconds })).toString('base64url')}.s`;
+  const token = (name, seconds) =>
+    `${name}.${Buffer.from(JSON.stringify({ exp: Date.now() / 1000 + seconds })).toString('base64url')}.s`;
   const tokens = [token('one', 0.1), token('two', 3600)];
-  await connected({ getToken: () => tokens.length > 1 ? tokens.shift() : tokens[0] });
+  await connected({ getToken: () => (tokens.length > 1 ? tokens.shift() : tokens[0]) });
   await until(() => server.received.length === 1);
-  assert.deepEqual([server.received[0].type, server.received[0].data], ['AUTH_REFRESH', { token: tokens[0] }]);
+  assert.deepEqual(
+    [server.received[0].type, server.received[0].data],
+    ['AUTH_REFRESH', { token: tokens[0] }],
+  );
 });
 
 test('after an expired token it comes back with a new one only', async () => {
@@ -398,7 +454,7 @@ test('after an expired token it does not come back without one', async () => {
 
 test('a token that cannot be had is tried for again', async () => {
   let asked = 0;
-  await connected({ getToken: () => asked++ ? 'T' : Promise.reject(new Error('offline')) });
+  await connected({ getToken: () => (asked++ ? 'T' : Promise.reject(new Error('offline'))) });
   assert.equal(asked, 2);
 });
 
@@ -407,7 +463,13 @@ test('markRead and cancelResponse are answered', async () => {
   const chat = await connected();
   await chat.markRead('ai1');
   await chat.cancelResponse('ai2');
-  assert.deepEqual(server.received.map(({ type, data }) => [type, data.message_id]), [['READ_RECEIPT', 'ai1'], ['CANCEL_RESPONSE', 'ai2']]);
+  assert.deepEqual(
+    server.received.map(({ type, data }) => [type, data.message_id]),
+    [
+      ['READ_RECEIPT', 'ai1'],
+      ['CANCEL_RESPONSE', 'ai2'],
+    ],
+  );
 });
 
 test('lone surrogates are replaced, and pairs are kept', async () => {

@@ -39,7 +39,12 @@ class Server {
   handle({ message_id }) {
     const duplicate = this.log.some((frame) => frame.message_id === message_id);
     if (this.refusesWith && !duplicate) {
-      this.#push({ type: 'NACK', message_id, data: 'no', error: { code: this.refusesWith, retryable: true } });
+      this.#push({
+        type: 'NACK',
+        message_id,
+        data: 'no',
+        error: { code: this.refusesWith, retryable: true },
+      });
     } else this.#push({ type: 'ACK', message_id, seq: this.save(message_id, 'kai'), duplicate });
   }
 
@@ -52,7 +57,15 @@ class Server {
     const missed = lastSeq === null ? [] : this.log.slice(isReplaced ? 0 : lastSeq);
     const hasGap = isReplaced ? newest > 0 : missed.length > MAX_REPLAY;
     const gap = hasGap ? { from: newest - missed.length + 1, to: newest } : null;
-    const data = { event: 'connected', client_id: 'phone', session_id: 's', epoch: `e${this.epoch}`, last_seq: newest, gap, heartbeat_timeout: 1e6 };
+    const data = {
+      event: 'connected',
+      client_id: 'phone',
+      session_id: 's',
+      epoch: `e${this.epoch}`,
+      last_seq: newest,
+      gap,
+      heartbeat_timeout: 1e6,
+    };
     this.#push({ type: 'SYSTEM', data });
     if (!gap) for (const frame of missed) this.#push(frame);
   }
@@ -91,13 +104,20 @@ class World {
 
   constructor(random) {
     this.pick = (count) => Math.floor(random() * count);
-    this.session = new ChatSession({ userId: 'kai', conversationId: 'c', clientId: 'phone', now: () => this.now, random });
+    this.session = new ChatSession({
+      userId: 'kai',
+      conversationId: 'c',
+      clientId: 'phone',
+      now: () => this.now,
+      random,
+    });
     this.session.connect();
     this.settle();
   }
 
   happenings = {
-    send: () => this.session.submit({ type: 'CHAT_MESSAGE', message_id: this.newId(), data: 'text' }, this.handles),
+    send: () =>
+      this.session.submit({ type: 'CHAT_MESSAGE', message_id: this.newId(), data: 'text' }, this.handles),
     anotherDeviceSends: () => this.server.save(this.newId(), 'kai'),
     connectionIsMade: () => {
       if (!this.wantsConnection) return;
@@ -118,7 +138,8 @@ class World {
     },
     backupIsRestored: () => {
       if (this.pick(8)) return; // now and then
-      for (const { message_id } of this.server.restore(this.pick(this.server.log.length + 1))) this.gone.add(message_id);
+      for (const { message_id } of this.server.restore(this.pick(this.server.log.length + 1)))
+        this.gone.add(message_id);
       this.happenings.connectionIsLost();
     },
     frameArrivesAtClient: () => {
@@ -132,7 +153,8 @@ class World {
       this.now += [1_000, 6_000, 11_000][this.pick(3)];
       this.session.tick();
     },
-    serverChangesItsMood: () => (this.server.refusesWith = [null, null, 'rate_limited', 'outcome_unknown'][this.pick(4)]),
+    serverChangesItsMood: () =>
+      (this.server.refusesWith = [null, null, 'rate_limited', 'outcome_unknown'][this.pick(4)]),
     pageOfTheHistoryArrives: () => {
       if (!this.fills.length || !this.server.connected) return;
       const after = this.fills.shift();
@@ -156,7 +178,7 @@ class World {
 
   /** Does what the session wants, and checks what it tells. */
   settle() {
-    for (let effect; (effect = this.session.take()); ) {
+    for (let effect; (effect = this.session.take());) {
       if (effect.kind === 'open') this.wantsConnection = true;
       else if (effect.kind === 'drop') this.#drop();
       else if (effect.kind === 'fill') this.fills.push(effect.after);
@@ -169,13 +191,19 @@ class World {
   /** Everything works again: what must have come of it all? */
   becomeQuiet() {
     this.server.refusesWith = null;
-    const { connectionIsMade, frameArrivesAtClient, frameArrivesAtServer, pageOfTheHistoryArrives } = this.happenings;
+    const { connectionIsMade, frameArrivesAtClient, frameArrivesAtServer, pageOfTheHistoryArrives } =
+      this.happenings;
     for (let round = 0; round < 200; round++) {
       this.now += 1_000;
       this.session.tick();
       this.settle();
       do {
-        for (const happen of [connectionIsMade, frameArrivesAtClient, frameArrivesAtServer, pageOfTheHistoryArrives]) {
+        for (const happen of [
+          connectionIsMade,
+          frameArrivesAtClient,
+          frameArrivesAtServer,
+          pageOfTheHistoryArrives,
+        ]) {
           happen();
           this.settle();
         }

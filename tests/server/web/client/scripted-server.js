@@ -51,7 +51,16 @@ export class ScriptedServer {
   }
 
   greet(socket) {
-    const data = { event: 'connected', client_id: 'phone', session_id: 's1', epoch: 'e1', last_seq: this.log.length, gap: null, heartbeat_timeout: 60, ...this.welcome };
+    const data = {
+      event: 'connected',
+      client_id: 'phone',
+      session_id: 's1',
+      epoch: 'e1',
+      last_seq: this.log.length,
+      gap: null,
+      heartbeat_timeout: 60,
+      ...this.welcome,
+    };
     socket.send(JSON.stringify({ type: 'SYSTEM', message_id: 'w', data }));
   }
 
@@ -60,7 +69,12 @@ export class ScriptedServer {
   }
 
   save(data) {
-    const frame = { type: 'AI_RESPONSE', message_id: `ai${this.log.length + 1}`, seq: this.log.length + 1, data };
+    const frame = {
+      type: 'AI_RESPONSE',
+      message_id: `ai${this.log.length + 1}`,
+      seq: this.log.length + 1,
+      data,
+    };
     this.log.push(frame);
     return frame;
   }
@@ -86,7 +100,9 @@ export class ScriptedServer {
     }
     const { searchParams, pathname } = new URL(request.url, this.url);
     const after = Number(searchParams.get('after_seq') ?? 0);
-    const items = pathname.endsWith('/messages') ? this.log.filter(({ seq }) => seq > after).slice(0, 2) : [{ conversation_id: 'c' }];
+    const items = pathname.endsWith('/messages')
+      ? this.log.filter(({ seq }) => seq > after).slice(0, 2)
+      : [{ conversation_id: 'c' }];
     response.setHeader('Content-Type', 'application/json');
     response.end(JSON.stringify({ items, has_more: false }));
   }

@@ -11,8 +11,12 @@ class Bench {
 
   constructor(options = {}) {
     this.session = new ChatSession({
-      userId: 'kai', conversationId: 'conv_ai_alex', clientId: 'phone',
-      now: () => this.clock, random: () => 1, ...options,
+      userId: 'kai',
+      conversationId: 'conv_ai_alex',
+      clientId: 'phone',
+      now: () => this.clock,
+      random: () => 1,
+      ...options,
     });
   }
 
@@ -20,7 +24,7 @@ class Bench {
   after(ms = 0) {
     this.clock += ms;
     this.session.tick();
-    for (let effect; (effect = this.session.take()); ) this.done.push(effect);
+    for (let effect; (effect = this.session.take());) this.done.push(effect);
     return this;
   }
 
@@ -34,17 +38,31 @@ class Bench {
   }
 
   get sent() {
-    return this.after().done.filter(({ kind }) => kind === 'send').map(({ frame }) => frame);
+    return this.after()
+      .done.filter(({ kind }) => kind === 'send')
+      .map(({ frame }) => frame);
   }
 
   told(name) {
-    return this.after().done.filter((effect) => effect.kind === 'emit' && effect.name === name).map(({ args }) => args);
+    return this.after()
+      .done.filter((effect) => effect.kind === 'emit' && effect.name === name)
+      .map(({ args }) => args);
   }
 
   welcome(data = {}) {
     this.session.received({
-      type: 'SYSTEM', message_id: 'w',
-      data: { event: 'connected', client_id: 'phone', session_id: 's1', epoch: 'e1', last_seq: 0, gap: null, heartbeat_timeout: 60, ...data },
+      type: 'SYSTEM',
+      message_id: 'w',
+      data: {
+        event: 'connected',
+        client_id: 'phone',
+        session_id: 's1',
+        epoch: 'e1',
+        last_seq: 0,
+        gap: null,
+        heartbeat_timeout: 60,
+        ...data,
+      },
     });
     return this;
   }
@@ -74,12 +92,17 @@ class Bench {
 }
 
 test('close codes decide about reconnecting, unknown ones by their range', () => {
-  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 4000, 4001, 4002, 4003, 4499]) assert.equal(reconnectsAfter(code), true, `${code}`);
-  for (const code of [1000, 1002, 1007, 1008, 1009, 4500, 4999]) assert.equal(reconnectsAfter(code), false, `${code}`);
+  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 4000, 4001, 4002, 4003, 4499])
+    assert.equal(reconnectsAfter(code), true, `${code}`);
+  for (const code of [1000, 1002, 1007, 1008, 1009, 4500, 4999])
+    assert.equal(reconnectsAfter(code), false, `${code}`);
 });
 
 test('backoff doubles from 0.5 s to 30 s with full jitter', () => {
-  assert.deepEqual([0, 1, 2, 6, 50].map((attempt) => backoff(attempt, 1006, 1)), [500, 1000, 2000, 30_000, 30_000]);
+  assert.deepEqual(
+    [0, 1, 2, 6, 50].map((attempt) => backoff(attempt, 1006, 1)),
+    [500, 1000, 2000, 30_000, 30_000],
+  );
   assert.equal(backoff(3, 1006, 0), 0);
 });
 
@@ -97,7 +120,8 @@ test('a token is refreshed a little before it runs out', () => {
 });
 
 test('of a token that cannot be read nothing is known', () => {
-  for (const token of [undefined, '', 'opaque', 'a.b.c', `h.${btoa('{}')}.s`]) assert.equal(refreshDelay(token, 0), Infinity);
+  for (const token of [undefined, '', 'opaque', 'a.b.c', `h.${btoa('{}')}.s`])
+    assert.equal(refreshDelay(token, 0), Infinity);
 });
 
 test('the first connection asks for no replay, a later one brings session, seq and epoch', () => {
@@ -105,53 +129,96 @@ test('the first connection asks for no replay, a later one brings session, seq a
   assert.equal(bench.path.search, '?conversation_id=conv_ai_alex&client_id=phone');
   bench.open({ last_seq: 7 }).saved(8).session.lost(1006, '');
   const query = Object.fromEntries(bench.path.searchParams);
-  assert.deepEqual(query, { conversation_id: 'conv_ai_alex', client_id: 'phone', session_id: 's1', last_seq: '8', epoch: 'e1' });
+  assert.deepEqual(query, {
+    conversation_id: 'conv_ai_alex',
+    client_id: 'phone',
+    session_id: 's1',
+    last_seq: '8',
+    epoch: 'e1',
+  });
 });
 
 test('a message is sending, then delivered with its ACK', () => {
   const bench = new Bench().open().submit('a');
   assert.equal(bench.sent.length, 1);
   bench.session.received({ type: 'ACK', message_id: 'a', seq: 1, duplicate: true });
-  assert.deepEqual(bench.told('status'), [['a', 'sending'], ['a', 'delivered']]);
+  assert.deepEqual(bench.told('status'), [
+    ['a', 'sending'],
+    ['a', 'delivered'],
+  ]);
   assert.equal(bench.session.pending.size, 0);
   assert.equal(bench.done.at(-2).kind, 'forget');
 });
 
 test('a NACK fails the message with the code, and a retry takes a new id', () => {
   const bench = new Bench().open().submit('a');
-  bench.session.received({ type: 'NACK', message_id: 'a', data: 'Too fast', error: { code: 'rate_limited', retryable: true, retry_after: 3 } });
+  bench.session.received({
+    type: 'NACK',
+    message_id: 'a',
+    data: 'Too fast',
+    error: { code: 'rate_limited', retryable: true, retry_after: 3 },
+  });
   const [, [id, status, error]] = bench.told('status');
-  assert.deepEqual([id, status, error.code, error.retryable, error.retryAfter, error.message], ['a', 'failed', 'rate_limited', true, 3, 'Too fast']);
+  assert.deepEqual(
+    [id, status, error.code, error.retryable, error.retryAfter, error.message],
+    ['a', 'failed', 'rate_limited', true, 3, 'Too fast'],
+  );
   assert.equal(bench.session.takeFailed('a', 'b')?.frame.message_id, 'b');
   assert.equal(bench.session.failed.size, 0);
 });
 
 test('after outcome_unknown, a time-out or a lost connection a retry keeps the id', () => {
   const bench = new Bench({ maxAttempts: 0 }).open().submit('unknown').submit('late').submit('lost');
-  bench.session.received({ type: 'NACK', message_id: 'unknown', data: '?', error: { code: 'outcome_unknown', retryable: true } });
+  bench.session.received({
+    type: 'NACK',
+    message_id: 'unknown',
+    data: '?',
+    error: { code: 'outcome_unknown', retryable: true },
+  });
   bench.session.pending.get('late').deadline = 0;
   bench.session.pending.get('late').resent = true;
   bench.after().session.lost(1006, '');
-  assert.deepEqual([...bench.session.failed.values()].map(({ error }) => error.code), ['outcome_unknown', 'timeout', 'connection_lost']);
-  for (const id of ['unknown', 'late', 'lost']) assert.equal(bench.session.takeFailed(id, 'new')?.frame.message_id, id);
+  assert.deepEqual(
+    [...bench.session.failed.values()].map(({ error }) => error.code),
+    ['outcome_unknown', 'timeout', 'connection_lost'],
+  );
+  for (const id of ['unknown', 'late', 'lost'])
+    assert.equal(bench.session.takeFailed(id, 'new')?.frame.message_id, id);
 });
 
 test('a message without an answer is sent twice with one id, then it has failed', () => {
   const bench = new Bench().open().submit('a');
   bench.after(9_999);
-  assert.deepEqual(bench.sent.map((frame) => frame.message_id), ['a']);
+  assert.deepEqual(
+    bench.sent.map((frame) => frame.message_id),
+    ['a'],
+  );
   bench.after(1);
-  assert.deepEqual(bench.sent.map((frame) => frame.message_id), ['a', 'a']);
+  assert.deepEqual(
+    bench.sent.map((frame) => frame.message_id),
+    ['a', 'a'],
+  );
   bench.after(9_999);
-  assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending']);
+  assert.deepEqual(
+    bench.told('status').map(([, status]) => status),
+    ['sending'],
+  );
   bench.after(1);
   assert.equal(bench.sent.length, 2);
-  assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'failed']);
+  assert.deepEqual(
+    bench.told('status').map(([, status]) => status),
+    ['sending', 'failed'],
+  );
 });
 
 test('a NACK to a resend leaves the first one open: a retry keeps the id', () => {
   const bench = new Bench().open().submit('a').after(10_000);
-  bench.session.received({ type: 'NACK', message_id: 'a', data: '', error: { code: 'rate_limited', retryable: true } });
+  bench.session.received({
+    type: 'NACK',
+    message_id: 'a',
+    data: '',
+    error: { code: 'rate_limited', retryable: true },
+  });
   assert.equal(bench.session.takeFailed('a', 'b')?.frame.message_id, 'a');
 });
 
@@ -166,10 +233,16 @@ test('a NACK to a retry leaves what was sent before open: the next retry keeps t
 });
 
 test('a message that was seen as saved is delivered, also when its ACK is lost', () => {
-  for (const ending of [(bench) => bench.after(10_000).after(10_000), (bench) => bench.session.disconnect()]) {
+  for (const ending of [
+    (bench) => bench.after(10_000).after(10_000),
+    (bench) => bench.session.disconnect(),
+  ]) {
     const bench = new Bench().open().submit('a').saved(1, { type: 'CHAT_MESSAGE', message_id: 'a' });
     ending(bench);
-    assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'delivered']);
+    assert.deepEqual(
+      bench.told('status').map(([, status]) => status),
+      ['sending', 'delivered'],
+    );
   }
 });
 
@@ -178,7 +251,10 @@ test('what was seen in a log that was replaced since proves nothing', () => {
   bench.session.lost(1006, '');
   bench.session.connect();
   bench.welcome({ epoch: 'e2' }).after(10_000).after(10_000);
-  assert.deepEqual(bench.told('status').map(([, status]) => status), ['sending', 'failed']);
+  assert.deepEqual(
+    bench.told('status').map(([, status]) => status),
+    ['sending', 'failed'],
+  );
 });
 
 test('an ACK that comes after the time-out still delivers', () => {
@@ -190,7 +266,12 @@ test('an ACK that comes after the time-out still delivers', () => {
 });
 
 test('a failed message that turns up in the conversation is delivered', () => {
-  const bench = new Bench({ ackTimeout: 10 }).open().submit('a').after(10).after(10).saved(1, { type: 'CHAT_MESSAGE', message_id: 'a' });
+  const bench = new Bench({ ackTimeout: 10 })
+    .open()
+    .submit('a')
+    .after(10)
+    .after(10)
+    .saved(1, { type: 'CHAT_MESSAGE', message_id: 'a' });
   assert.equal(bench.told('status').at(-1)[1], 'delivered');
   assert.equal(bench.session.failed.size, 0);
 });
@@ -200,7 +281,10 @@ test('what waits is sent again in order on the next connection, with the same id
   bench.session.lost(1006, '');
   bench.submit('c').clear().session.connect();
   bench.welcome();
-  assert.deepEqual(bench.sent.map((frame) => frame.message_id), ['a', 'b', 'c']);
+  assert.deepEqual(
+    bench.sent.map((frame) => frame.message_id),
+    ['a', 'b', 'c'],
+  );
 });
 
 test('what is sent before the welcome goes out after it', () => {
@@ -212,7 +296,13 @@ test('what is sent before the welcome goes out after it', () => {
 
 test('what is sent while closed fails at once', () => {
   const bench = new Bench().submit('a');
-  assert.deepEqual(bench.told('status').map(([, status, error]) => [status, error?.code]), [['sending', undefined], ['failed', 'connection_lost']]);
+  assert.deepEqual(
+    bench.told('status').map(([, status, error]) => [status, error?.code]),
+    [
+      ['sending', undefined],
+      ['failed', 'connection_lost'],
+    ],
+  );
 });
 
 test('every saved message is told once and in order', () => {
@@ -251,7 +341,13 @@ test('a gap is read from the history page by page, and what comes live meanwhile
   assert.deepEqual(bench.seqs, []);
   const frame = (seq) => ({ type: 'AI_RESPONSE', message_id: `m${seq}`, seq, data: '' });
   bench.session.filled([frame(2), frame(3)]);
-  assert.deepEqual(bench.after().done.filter(({ kind }) => kind === 'fill').map(({ after }) => after), [1, 3]);
+  assert.deepEqual(
+    bench
+      .after()
+      .done.filter(({ kind }) => kind === 'fill')
+      .map(({ after }) => after),
+    [1, 3],
+  );
   bench.session.filled([frame(3), frame(4), frame(5)]);
   assert.deepEqual(bench.seqs, [2, 3, 4, 5]);
   assert.equal(bench.count('fill'), 2);
@@ -267,7 +363,11 @@ test('a gap that the history cannot fill is passed over', () => {
 });
 
 test('a replaced log is read from its start', () => {
-  for (const welcome of [{ epoch: 'e2', last_seq: 0 }, { epoch: 'e2', last_seq: 12 }, { epoch: 'e1', last_seq: 0 }]) {
+  for (const welcome of [
+    { epoch: 'e2', last_seq: 0 },
+    { epoch: 'e2', last_seq: 12 },
+    { epoch: 'e1', last_seq: 0 },
+  ]) {
     const bench = new Bench().open({ last_seq: 9 });
     bench.session.lost(1006, '');
     bench.session.connect();
@@ -329,7 +429,10 @@ test('chunks grow into the text so far, anew after a reconnection', () => {
   bench.welcome();
   chunk({ text: 'Hello wor', index: 4 });
   chunk({ text: 'ld', index: 5 });
-  assert.deepEqual(bench.told('chunk').map(([, text]) => text), ['Hel', 'Hello', 'Hello wor', 'Hello world']);
+  assert.deepEqual(
+    bench.told('chunk').map(([, text]) => text),
+    ['Hel', 'Hello', 'Hello wor', 'Hello world'],
+  );
 });
 
 test('attempts are spaced by the backoff and give up after maxAttempts', () => {
@@ -403,7 +506,8 @@ test('resume makes the attempt that is waited for at once', () => {
 
 test('typing is thinned out, and ends with the message', () => {
   const bench = new Bench().open();
-  const sent = () => bench.sent.filter(({ type }) => type === 'TYPING_INDICATOR').map(({ data }) => data.is_typing);
+  const sent = () =>
+    bench.sent.filter(({ type }) => type === 'TYPING_INDICATOR').map(({ data }) => data.is_typing);
   bench.session.typing(true);
   bench.session.typing(true);
   assert.deepEqual(sent(), [true]);
@@ -418,12 +522,22 @@ test('typing is thinned out, and ends with the message', () => {
 
 test('frames for the application come as events', () => {
   const bench = new Bench().open();
-  const types = { TYPING_INDICATOR: 'typing', READ_RECEIPT: 'receipt', NEW_MATCH: 'match', AI_STATUS: 'aiStatus', CONVERSATION_CREATED: 'conversation' };
+  const types = {
+    TYPING_INDICATOR: 'typing',
+    READ_RECEIPT: 'receipt',
+    NEW_MATCH: 'match',
+    AI_STATUS: 'aiStatus',
+    CONVERSATION_CREATED: 'conversation',
+  };
   for (const [type, name] of Object.entries(types)) {
     bench.session.received({ type, data: {} });
     assert.equal(bench.told(name).length, 1, name);
   }
-  bench.session.received({ type: 'ERROR', data: 'No JSON', error: { code: 'invalid_json', retryable: false } });
+  bench.session.received({
+    type: 'ERROR',
+    data: 'No JSON',
+    error: { code: 'invalid_json', retryable: false },
+  });
   assert.equal(bench.told('error')[0][0].code, 'invalid_json');
   bench.session.received({ type: 'SOMETHING_NEW', data: {} });
 });

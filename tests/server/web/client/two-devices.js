@@ -10,10 +10,18 @@ const MESSAGES = 12;
 setTimeout(() => process.exit(1), 20_000).unref(); // who waits for a line sees the end
 const [url] = process.argv.slice(2);
 const devices = ['phone', 'tablet'].map((clientId) => {
-  const chat = new ChatManager({ url, userId: 'kai', conversationId: 'conv_kai_ai_alex', clientId, WebSocket });
+  const chat = new ChatManager({
+    url,
+    userId: 'kai',
+    conversationId: 'conv_kai_ai_alex',
+    clientId,
+    WebSocket,
+  });
   const seen = [];
   chat.on('message', ({ seq, data }) => seen.push([seq, data]));
-  const complete = new Promise((resolve) => chat.on('message', () => seen.length === MESSAGES && resolve(seen)));
+  const complete = new Promise((resolve) =>
+    chat.on('message', () => seen.length === MESSAGES && resolve(seen)),
+  );
   const open = new Promise((resolve) => chat.on('state', (state) => state === 'open' && resolve(chat)));
   chat.connect();
   return { chat, complete, open };

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { dayLabel, lengthOf, nameOf, plural, short, slug, toPeople } from '../../../../server/web/page/format.js';
+import {
+  dayLabel,
+  lengthOf,
+  nameOf,
+  plural,
+  short,
+  slug,
+  toPeople,
+} from '../../../../server/web/page/format.js';
 
 test('a name becomes part of an identifier', () => {
   assert.equal(slug('Zoë K.', 'x'), 'zoe-k');
@@ -41,5 +49,8 @@ test('lengths are counted in code points', () => {
 });
 
 test('one is not many', () => {
-  assert.deepEqual([0, 1, 2].map((count) => plural(count, 'device', 'devices')), ['0 devices', '1 device', '2 devices']);
+  assert.deepEqual(
+    [0, 1, 2].map((count) => plural(count, 'device', 'devices')),
+    ['0 devices', '1 device', '2 devices'],
+  );
 });

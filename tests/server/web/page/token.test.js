@@ -10,5 +10,14 @@ test('a token says whose it is', () => {
 });
 
 test('what says nothing of a user is nobody', () => {
-  for (const token of ['', 'x', 'x.y.z', 'e30.bnVsbA.z', withClaims({}), withClaims({ sub: 1 }), withClaims(null)]) assert.equal(userOf(token), null);
+  for (const token of [
+    '',
+    'x',
+    'x.y.z',
+    'e30.bnVsbA.z',
+    withClaims({}),
+    withClaims({ sub: 1 }),
+    withClaims(null),
+  ])
+    assert.equal(userOf(token), null);
 });
