@@ -14,12 +14,12 @@ import uvloop
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from server.api.access import Access, Keys, describe_access
+from server.api.access import OPEN_FOLDER, Access, Keys, describe_access
 from server.api.ai_messages import ai_messages_router
 from server.api.ai_signals import ai_signals_router
 from server.api.conversations import conversations_router
 from server.api.errors import install_error_handlers
-from server.api.guards import BodyLimit, no_writes_while_draining
+from server.api.guards import BodyLimit, TrailingSlash, no_writes_while_draining
 from server.api.health import health_router
 from server.api.history import history_router
 from server.api.operations import operations_router
@@ -64,7 +64,8 @@ def add_routes(app: FastAPI, services: Services) -> None:
 
 
 def _new_app(settings: Settings) -> FastAPI:
-    app = FastAPI(title="chatctl", version=VERSION, description="Chat with AI companions in real time.")
+    description = "Chat with AI companions in real time."
+    app = FastAPI(title="chatctl", version=VERSION, description=description, redirect_slashes=False)
     app.add_middleware(BodyLimit)
     keys = Keys([key.get_secret_value() for key in settings.auth.api_keys])
     origins = settings.server.allowed_origins
@@ -73,6 +74,7 @@ def _new_app(settings: Settings) -> FastAPI:
         describe_access(app)
     if origins:  # their pages read the history; a browser asks first, and without a key
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_headers=["Authorization"])
+    app.add_middleware(TrailingSlash, kept=OPEN_FOLDER)
     if settings.server.web_client:
         app.include_router(page_router())
     return app

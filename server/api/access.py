@@ -23,10 +23,13 @@ from server.protocol import ErrorCode, is_identifier
 from server.runtime.tokens import Claims, Tokens
 
 _OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/app"})
-_OPEN_FOLDER: Final = "/app/"
+OPEN_FOLDER: Final = "/app/"
 _CONVERSATIONS: Final = "/api/conversations"
 _READING: Final = frozenset({"GET", "HEAD"})
 _NO_KEY: Final = Refused(ErrorCode.UNAUTHORIZED, "an API key is needed")
+_WRONG_KEY: Final = Refused(
+    ErrorCode.UNAUTHORIZED, "this is no API key of the server, nor a user's valid token"
+)
 _NOT_THEIRS: Final = Refused(ErrorCode.FORBIDDEN, "a user's token reads that user's conversations only")
 _NOT_FOUND: Final = Refused(ErrorCode.NOT_FOUND, "conversation not found")
 _FOREIGN_PAGE: Final = Refused(
@@ -71,7 +74,8 @@ class Access:
             await refusal(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
-        path, reads = scope["path"], scope["method"] in _READING
+        path, method = scope["path"], scope["method"]
+        reads = method in _READING or (method == "OPTIONS" and _is_open(path))
         if not reads and not self._is_from_allowed_page(scope):
             return error_answer(403, _FOREIGN_PAGE)
         if not self._keys or (reads and _is_open(path)):
@@ -81,7 +85,7 @@ class Access:
             return None
         claims = self._user(given)
         if claims is None:
-            return error_answer(401, _NO_KEY)
+            return error_answer(401, _WRONG_KEY if any(given) else _NO_KEY)
         if not reads:
             return error_answer(403, _NOT_THEIRS)
         return await self._foreign(scope, claims.user_id)
@@ -135,7 +139,7 @@ def describe_access(app: FastAPI) -> None:
 
 
 def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+    return path in _OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 def _credentials(scope: Scope) -> list[bytes]:

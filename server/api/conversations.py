@@ -1,10 +1,13 @@
 """Conversations and matches as resources."""
 
+import hashlib
 import uuid
 from typing import Annotated, Any, Final
 
+import structlog
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from server.api.bodies import StrictJsonRoute
 from server.api.errors import ApiError, error_responses, not_found, write_responses
@@ -16,12 +19,21 @@ from server.runtime.announcer import Announcer
 from server.runtime.conversations import Conversations
 from server.runtime.manager import ConnectionManager
 
+log = structlog.get_logger()
+
 _AI_EXAMPLE: Final[dict[str, JsonValue]] = {"id": "ai_alex", "name": "Alex"}
+_MAX_AI_BYTES: Final = 4096  # it goes out with every welcome and stands in every list
 _MAX_LISTED: Final = 1000
 
 
+def _keep_small(ai: AI) -> AI:
+    if len(ai.model_dump_json().encode()) > _MAX_AI_BYTES:
+        raise PydanticCustomError("ai_too_long", f"must not be longer than {_MAX_AI_BYTES} bytes as JSON")
+    return ai
+
+
 class NewConversationRequest(BaseModel):
-    """Who talks to whom. Further keys of `ai` are kept and shown to the clients."""
+    """Who talks to whom. Further keys of `ai` are kept and shown to the clients; it may have 4 KiB."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -30,7 +42,7 @@ class NewConversationRequest(BaseModel):
     )
 
     user_id: Identifier
-    ai: AI
+    ai: Annotated[AI, AfterValidator(_keep_small)]
     conversation_id: Identifier | None = Field(None, description="The server makes one where it is absent.")
 
 
@@ -81,14 +93,21 @@ class ConversationResource:
         self._store = store
         self._announcer = announcer
 
-    async def create(
-        self, request: NewConversationRequest, is_match: bool = False
-    ) -> tuple[ConversationView, bool]:
-        """The conversation, and whether it was made just now: only then its user is told."""
-        conversation, is_new = await self._make(request)
-        if is_new and is_match:
-            self._announcer.new_match(conversation)
+    async def create(self, request: NewConversationRequest) -> tuple[ConversationView, bool]:
+        """Returns the conversation, and whether it was made just now: only then its user is told."""
+        conversation, is_new = await self._make(request, request.conversation_id or _new_id())
         if is_new:
+            self._announcer.conversation_created(conversation)
+        return await self.show(conversation.id), is_new
+
+    async def match(self, request: NewConversationRequest) -> tuple[ConversationView, bool]:
+        """Does the same for a match. Without a conversation_id a user has one with each AI."""
+        if request.conversation_id is None:
+            conversation, is_new = await self._make_or_find(request)
+        else:
+            conversation, is_new = await self._make(request, request.conversation_id)
+        if is_new:
+            self._announcer.new_match(conversation)
             self._announcer.conversation_created(conversation)
         return await self.show(conversation.id), is_new
 
@@ -106,9 +125,20 @@ class ConversationResource:
     async def delete(self, conversation_id: str) -> None:
         await self.show(conversation_id)
         await self._conversations.delete([conversation_id])
+        log.info("conversation deleted", conversation_id=conversation_id)
 
-    async def _make(self, request: NewConversationRequest) -> tuple[Conversation, bool]:
-        room = self._manager.hold(request.conversation_id or f"conv_{uuid.uuid4()}")
+    async def _make_or_find(self, request: NewConversationRequest) -> tuple[Conversation, bool]:
+        """The id made of both names lets two calls at once, on whatever nodes, make one conversation."""
+        for known, *_ in await self._store.summaries(request.user_id, _MAX_LISTED):
+            if known.ai["id"] == request.ai.id:
+                return known, False
+        try:
+            return await self._make(request, _id_of_match(request))
+        except ApiError:  # somebody else has taken that id
+            return await self._make(request, _new_id())
+
+    async def _make(self, request: NewConversationRequest, conversation_id: str) -> tuple[Conversation, bool]:
+        room = self._manager.hold(conversation_id)
         try:
             conversation, is_new = await self._conversations.find(room), False
             if conversation is None:
@@ -122,6 +152,15 @@ class ConversationResource:
         if conversation.ai["id"] != request.ai.id:
             raise _conflict(f"ai.id: the conversation's AI is {conversation.ai['id']}")
         return conversation, is_new
+
+
+def _new_id() -> str:
+    return f"conv_{uuid.uuid4()}"
+
+
+def _id_of_match(request: NewConversationRequest) -> str:
+    names = f"{request.user_id} {request.ai.id}"  # no identifier has a space in it
+    return f"conv_{hashlib.sha256(names.encode()).hexdigest()[:32]}"
 
 
 def _conflict(text: str) -> ApiError:
@@ -146,8 +185,11 @@ def conversations_router(resource: ConversationResource) -> APIRouter:
 
     @router.post("/matches", status_code=201, responses=existing | write_responses(409))
     async def match(request: NewConversationRequest, response: Response) -> ConversationView:
-        """Creates a match's conversation; the user's devices get NEW_MATCH and CONVERSATION_CREATED."""
-        view, is_new = await resource.create(request, is_match=True)
+        """Creates a match's conversation; the user's devices get NEW_MATCH and CONVERSATION_CREATED.
+
+        Without a conversation_id the user's conversation with that AI is the one that is there: 200.
+        """
+        view, is_new = await resource.match(request)
         response.status_code = 201 if is_new else 200
         return view
 

@@ -1,4 +1,4 @@
-"""What is checked before a route is reached: the size of the body, and whether the node takes writes."""
+"""What happens before a route is reached: a slash is dropped, the body bounded, writes refused in a drain."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.errors import ApiError, error_body
-from server.core.model import Refused
+from server.core.model import SHUTTING_DOWN, Refused
 from server.protocol import ErrorCode
 from server.runtime.shutdown import Shutdown
 
@@ -19,7 +19,6 @@ STREAM_PATH: Final = "/api/stream-ai-message"  # has bounds of its own
 _LINGER_SECONDS: Final = 2.0  # for a client to notice that its body is refused
 _TOO_LARGE: Final = Refused(ErrorCode.TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
 _DRAIN_PATH: Final = "/api/drain"
-_DRAINING: Final = Refused(ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere")
 
 
 class _BodyTooLarge(Exception):
@@ -66,12 +65,30 @@ class BodyLimit:
             await _refuse(receive, send)
 
 
+class TrailingSlash:
+    """ASGI middleware: `/health/` is `/health`.
+
+    The framework would redirect, and behind a proxy it does not know with which scheme and host.
+    """
+
+    def __init__(self, app: ASGIApp, kept: str) -> None:
+        """Leaves paths below the folder `kept` as they are."""
+        self._app = app
+        self._kept = kept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path.endswith("/") and not path.startswith(self._kept):
+            scope = {**scope, "path": path[:-1] or "/"}
+        await self._app(scope, receive, send)
+
+
 def no_writes_while_draining(shutdown: Shutdown) -> Callable[[Request], Awaitable[None]]:
     """A dependency of the routes under /api."""
 
     async def check(request: Request) -> None:
         if shutdown.is_draining and request.method != "GET" and request.url.path != _DRAIN_PATH:
-            raise ApiError(_DRAINING)
+            raise ApiError(SHUTTING_DOWN)
 
     return check
 

@@ -110,4 +110,11 @@ def health_router(condition: Condition) -> APIRouter:
         """200 while the process answers."""
         return {"status": "ok"}
 
+    @router.options("/", include_in_schema=False)
+    @router.options("/health", include_in_schema=False)
+    @router.options("/health/live", include_in_schema=False)
+    async def options() -> Response:
+        """Some load balancers probe with it."""
+        return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+
     return router

@@ -2,19 +2,22 @@
 
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.bodies import Positive, StrictJsonRoute, Text, not_both
 from server.api.errors import ApiError, not_found, write_responses
 from server.core.inbound import check_text
-from server.core.model import Refused
+from server.core.model import SHUTTING_DOWN, Refused
 from server.ports import MessageStore
 from server.protocol import CloseCode, ErrorCode, Identifier
 from server.runtime.announcer import Announcer
 from server.runtime.background import Background
 from server.runtime.manager import ConnectionManager
 from server.runtime.shutdown import Shutdown
+
+log = structlog.get_logger()
 
 
 class Announcement(BaseModel):
@@ -82,21 +85,30 @@ class Operations:
         conversation_id = request.conversation_id
         if conversation_id is not None and await self._store.find_conversation(conversation_id) is None:
             raise not_found("conversation")
-        return Told(
-            delivered_to=await self._announcer.announce(request.data, request.user_id, conversation_id)
-        )
+        told = await self._announcer.announce(request.data, request.user_id, conversation_id)
+        whom = {"user_id": request.user_id, "conversation_id": conversation_id}
+        log.info("announced", devices=told, **{name: value for name, value in whom.items() if value})
+        return Told(delivered_to=told)
 
     def kick(self, connection_id: str) -> None:
         connection = self._manager.find(connection_id)
         if connection is None:
             raise not_found("connection")
         connection.close(CloseCode.NORMAL, "closed by an operator")
+        log.info("closed by an operator", **connection.info.context())
 
     def drain(self, per_second: int) -> Draining:
         """Asked again, it goes on at the new pace."""
         self._shutdown.begin_draining()
         self._background.run(self._shutdown.empty(per_second), "drain")
+        log.info("draining", per_second=per_second, connections=self._manager.current)
         return Draining(connections=self._manager.current)
+
+    def undo_drain(self) -> None:
+        """Also where nothing was drained; not once the process is about to end."""
+        if not self._shutdown.stop_emptying():
+            raise ApiError(SHUTTING_DOWN)
+        log.info("takes connections again", connections=self._manager.current)
 
 
 def operations_router(operations: Operations) -> APIRouter:
@@ -120,5 +132,10 @@ def operations_router(operations: Operations) -> APIRouter:
         SYSTEM shutdown and is closed with 1001.
         """
         return operations.drain((request or DrainRequest()).per_second)
+
+    @router.delete("/drain", status_code=204, responses=write_responses())
+    async def undo_drain() -> None:
+        """Lets the node take connections and writes again. Those that it had told to leave are gone."""
+        operations.undo_drain()
 
     return router

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import structlog
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -12,6 +13,8 @@ from server.protocol import is_identifier
 from server.runtime.conversations import Conversations
 from server.runtime.metrics import Metrics
 from server.runtime.presence import Presence
+
+log = structlog.get_logger()
 
 
 class PresenceView(BaseModel):
@@ -46,9 +49,11 @@ class UserResource:
 
     async def delete(self, user_id: str) -> None:
         """Raises StoreUnavailable, TimeoutError."""
-        await self._conversations.delete(await self._store.conversations_of(user_id))
+        conversation_ids = await self._store.conversations_of(user_id)
+        await self._conversations.delete(conversation_ids)
         self._presence.forget(user_id)
         self._metrics.forget_user(user_id)
+        log.info("user deleted", user_id=user_id, conversations=len(conversation_ids))
 
 
 def users_router(users: UserResource) -> APIRouter:

@@ -121,6 +121,7 @@ STORE_UNAVAILABLE = Refused(ErrorCode.STORE_UNAVAILABLE, "The message could not 
 OUTCOME_UNKNOWN = Refused(
     ErrorCode.OUTCOME_UNKNOWN, "It is not known yet whether the message was saved; send it again to find out"
 )
+SHUTTING_DOWN = Refused(ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere")
 CANNOT_BE_STORED = Refused(ErrorCode.VALIDATION_FAILED, "data: the message cannot be stored as it is")
 CONVERSATION_GONE = Refused(ErrorCode.NOT_FOUND, "The conversation was deleted")
 FRAME_FAILED = Refused(ErrorCode.INTERNAL_ERROR, "The server failed to process this frame")

@@ -14,6 +14,7 @@ from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame,
 from server.core.model import (
     FRAME_FAILED,
     MESSAGE_ID_CONFLICT,
+    SHUTTING_DOWN,
     Duplicate,
     Outcome,
     Refused,
@@ -33,9 +34,6 @@ log = structlog.get_logger()
 _MAX_PING_DATA: Final = 1024  # bytes
 # What a device may still say in the moment between its token's end and the close.
 _NEEDS_NO_TOKEN: Final = frozenset({MessageType.AUTH_REFRESH, MessageType.PING, MessageType.PONG})
-_SHUTTING_DOWN: Final = Refused(
-    ErrorCode.SHUTTING_DOWN, "The server is shutting down; send it again elsewhere"
-)
 
 
 _Handler = Callable[[Connection, ClientFrame], Refused | None]
@@ -157,7 +155,7 @@ class Receiver:
 
     def _why_not_now(self, connection: Connection, now: float) -> Refused | None:
         if self.is_draining:
-            return _SHUTTING_DOWN
+            return SHUTTING_DOWN
         if self._limiter is None or (wait := self._limiter.check(connection.info.user_id, now)) is None:
             return None
         return _rate_limited("Too many messages; wait a moment", wait)

@@ -47,7 +47,8 @@ class Shutdown:
         self._receiver = receiver
         self._delivery = delivery
         self._grace = grace
-        self._emptying = 0  # the newest call of `empty`
+        self._emptying = 0  # the newest call of `empty` or `stop_emptying`
+        self._is_ending = False
 
     @property
     def is_draining(self) -> bool:
@@ -57,8 +58,19 @@ class Shutdown:
     def begin_draining(self) -> None:
         self._gateway.is_draining = True
 
+    def stop_emptying(self) -> bool:
+        """Lets the node take connections again; False once the process is about to end, which stays so."""
+        if self._is_ending:
+            return False
+        self._emptying += 1
+        self._gateway.is_draining = False
+        return True
+
     async def empty(self, per_second: int) -> None:
-        """Tells every connection and closes it, so many a second at most; a later call sets another pace."""
+        """Tells every connection and closes it, so many a second at most, until `stop_emptying`.
+
+        A later call sets another pace.
+        """
         self._emptying = pace = self._emptying + 1
         size = min(STEP, max(1, round(per_second * _EMPTYING_STEP)))
         while (connections := list(islice(self._manager.connections(), size))) and pace == self._emptying:
@@ -78,6 +90,7 @@ class Shutdown:
         """
         log.info("shutting down", connections=self._manager.current, pending=self._delivery.pending)
         end = time.monotonic() + _HEARING_SHARE * self._grace
+        self._is_ending = True
         self.begin_draining()
         await self._announce()
         await self._hear_out(min(end, time.monotonic() + _SAVING_SECONDS))

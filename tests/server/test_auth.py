@@ -79,6 +79,28 @@ def test_everything_else_asks_for_a_key(
     assert body["error"] == {"code": "unauthorized", "retryable": False}
 
 
+def test_a_wrong_key_is_told_apart_from_none(guarded: RunningServer) -> None:
+    def text(headers: dict[str, str]) -> str:
+        return str(call(guarded, "GET", "/stats", headers).json()["data"])
+
+    assert text({}) == text({"X-API-Key": ""}) == "an API key is needed"
+    wrong = "this is no API key of the server, nor a user's valid token"
+    assert text(bearer("wrong")) == text({"X-API-Key": KEY[:-1]}) == wrong
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/health/live"])
+def test_options_tells_what_the_open_routes_take(guarded: RunningServer, path: str) -> None:
+    answer = call(guarded, "OPTIONS", path)
+    assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize("path", ["/health/", "/health/live/"])
+def test_a_slash_at_the_end_changes_nothing(guarded: RunningServer, path: str) -> None:
+    assert call(guarded, "GET", path).status_code == 200
+    assert call(guarded, "GET", "/stats/", bearer(KEY)).status_code == 200
+    assert call(guarded, "GET", "/stats/").status_code == 401
+
+
 @pytest.mark.parametrize("headers", [bearer(KEY), {"X-API-Key": KEY}, {"x-api-key": "other"}])
 def test_every_key_opens_everything(guarded: RunningServer, headers: dict[str, str]) -> None:
     assert call(guarded, "GET", "/stats", headers).status_code == 200

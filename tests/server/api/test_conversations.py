@@ -1,5 +1,6 @@
 """Conversations as resources, and what their users' devices hear of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,55 @@ def test_a_match_is_told_to_all_devices_of_its_user_and_to_nobody_else(
     assert stranger.ask({"type": "PING", "message_id": "p"})["type"] == "PONG"
     assert made(api, "dora", "c-dora-new", route="matches").status_code == 200
     assert phone.ask({"type": "PING", "message_id": "p"})["message_id"] == "p"
+
+
+def test_a_match_made_twice_is_one_conversation_and_its_user_hears_of_it_once(
+    api: RunningServer, connect_device: Connect
+) -> None:
+    phone = connect_device(api, "phone", user="dina", conversation="c-dina")
+    wanted = {"user_id": "dina", "ai": ALEX}
+    with ThreadPoolExecutor(8) as at_once:
+        answers = list(at_once.map(lambda _: api.post("/api/matches", wanted), range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    (made_once,) = {answer.json()["conversation_id"] for answer in answers}
+    assert [phone.receive()["type"] for _ in range(2)] == ["NEW_MATCH", "CONVERSATION_CREATED"]
+    assert phone.ask({"type": "PING", "message_id": "p"})["message_id"] == "p"
+    assert api.post("/api/matches", wanted | {"ai": {"id": "ai_bo", "name": "Bo"}}).status_code == 201
+    other_user = api.post("/api/matches", wanted | {"user_id": "dino"})
+    assert (other_user.status_code, other_user.json()["conversation_id"] != made_once) == (201, True)
+
+
+def test_a_match_is_the_conversation_that_the_user_has_with_that_ai_whatever_its_id(
+    api: RunningServer, connect_device: Connect
+) -> None:
+    made(api, "emil", "c-emil")
+    connect_device(api, "phone", user="erna", conversation="conv_erna_ai_alex")
+    for user, conversation in (("emil", "c-emil"), ("erna", "conv_erna_ai_alex")):
+        again = api.post("/api/matches", {"user_id": user, "ai": ALEX})
+        assert (again.status_code, again.json()["conversation_id"]) == (200, conversation)
+
+
+def test_a_match_is_made_though_somebody_has_taken_the_id_that_it_would_get(
+    api: RunningServer, connect_device: Connect
+) -> None:
+    first = api.post("/api/matches", {"user_id": "flor", "ai": ALEX}).json()["conversation_id"]
+    delete(api, f"/api/conversations/{first}")
+    connect_device(api, "phone", user="mallory", conversation=first)
+    again = api.post("/api/matches", {"user_id": "flor", "ai": ALEX})
+    assert (again.status_code, again.json()["user_id"]) == (201, "flor")
+
+
+@pytest.mark.parametrize("route", ["conversations", "matches"])
+def test_what_is_told_of_an_ai_is_at_most_4_kib(api: RunningServer, route: str) -> None:
+    def answer(length: int) -> httpx2.Response:
+        ai = {"id": "ai_long", "name": "Long", "about": "x" * length}
+        return api.post(f"/api/{route}", {"user_id": f"long-{route}", "ai": ai})
+
+    around = len('{"id":"ai_long","name":"Long","about":""}')
+    assert answer(4096 - around).status_code == 201
+    refused = answer(4097 - around)
+    assert (refused.status_code, error_of(refused)) == (422, "validation_failed")
+    assert refused.json()["data"] == "ai: must not be longer than 4096 bytes as JSON"
 
 
 def test_a_created_conversation_is_told_without_a_match(api: RunningServer, connect_device: Connect) -> None:

@@ -253,3 +253,14 @@ async def test_who_goes_on_sending_does_not_hold_the_shutdown_up() -> None:
     ids = [f["message_id"] for f in phone.answers]
     assert ids == [f"m{n}" for n in range(len(ids))]
     assert {f["type"] for f in phone.answers} == {"ACK", "NACK"}
+
+
+@asynchronous
+async def test_the_end_of_the_process_is_not_called_off() -> None:
+    stage = Stage(MemoryStore())
+    assert stage.shutdown.stop_emptying()
+    draining = asyncio.create_task(stage.shutdown.drain())
+    await asyncio.sleep(0)
+    assert not stage.shutdown.stop_emptying()
+    assert stage.shutdown.is_draining
+    await draining
