@@ -28,6 +28,7 @@ _STATUS: Final = {
     ErrorCode.CONFLICT: 409,
     ErrorCode.MESSAGE_ID_CONFLICT: 409,
     ErrorCode.TOO_LARGE: 413,
+    ErrorCode.UPSTREAM_ERROR: 502,
 }
 _BY_STATUS: Final = {401: ErrorCode.UNAUTHORIZED, 403: ErrorCode.FORBIDDEN, 404: ErrorCode.NOT_FOUND}
 RETRY_AFTER: Final = 1  # seconds, where nothing better is known

@@ -13,6 +13,7 @@ from server.protocol.types import (
     SERVER_SENDER,
     CloseCode,
     ErrorCode,
+    Finish,
     MessageType,
     reconnects_after,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "CloseCode",
     "ErrorCode",
     "ErrorInfo",
+    "Finish",
     "Gap",
     "Identifier",
     "MessageType",

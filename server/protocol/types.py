@@ -87,6 +87,7 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     TOO_LARGE = "too_large"
+    UPSTREAM_ERROR = "upstream_error"
 
     @property
     def retryable(self) -> bool:
@@ -101,5 +102,15 @@ _RETRYABLE: Final = frozenset(
         ErrorCode.OUTCOME_UNKNOWN,
         ErrorCode.SHUTTING_DOWN,
         ErrorCode.INTERNAL_ERROR,
+        ErrorCode.UPSTREAM_ERROR,
     }
 )
+
+
+class Finish(StrEnum):
+    """`finish` of an AI_RESPONSE: why it is not whole. A whole one has none."""
+
+    CANCELLED = "cancelled"  # somebody stopped it
+    LENGTH = "length"  # the model's limit, or the server's
+    CONTENT_FILTER = "content_filter"  # its provider went no further
+    INCOMPLETE = "incomplete"  # its stream broke off, and the part was kept

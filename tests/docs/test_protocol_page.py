@@ -16,6 +16,7 @@ REST_ONLY = {
     ErrorCode.NOT_FOUND,
     ErrorCode.CONFLICT,
     ErrorCode.TOO_LARGE,
+    ErrorCode.UPSTREAM_ERROR,
 }
 
 
