@@ -16,7 +16,7 @@ HEADER = """\
 
 
 def config_toml(settings: Settings) -> str:
-    """The text of a config.toml with these values; secrets in plain, for that is what the file is for."""
+    """Return the text of a config.toml with these values, secrets in plain: that is what the file is for."""
     return HEADER + "".join(_table(settings, section) for section in SECTIONS)
 
 
@@ -38,7 +38,9 @@ def _toml(value: Any) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if isinstance(value, BaseModel):
-        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value) + " }"
-    if isinstance(value, tuple):
+        value = dict(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")

@@ -20,7 +20,7 @@ import apsw
 
 from chatctl.api import Api
 from chatctl.failure import CommandError
-from server.settings import Settings, shown, warnings
+from server.settings import Settings, guessable, shown, unbuilt
 from server.store.file_lock import DatabaseInUse, FileLock
 from server.store.sqlite_schema import MIGRATIONS, read_version
 
@@ -33,8 +33,6 @@ SLOW_SYNC_MS = 20.0
 SYNC_SAMPLES = 9
 # Beside its connections a server has its listener, database, log and loop open.
 OTHER_FILES = 64
-# HS256 wants a key as long as its hash.
-SECRET_BYTES = 32
 REDIS_PORT = 6379
 # The year in which this was written: a clock before it is not set at all.
 YEAR_OF_BIRTH = 2026
@@ -68,19 +66,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _config(settings: Settings) -> Iterator[Finding]:
     yield Finding("config", "ok", "valid")
-    for line in warnings(settings):
+    for line in unbuilt(settings):
         yield Finding("config", "warn", line)
 
 
 def _auth(settings: Settings) -> Iterator[Finding]:
-    secret = settings.auth.jwt_secret.get_secret_value().encode()
-    if secret and len(secret) < SECRET_BYTES:
-        yield Finding(
-            "auth",
-            "warn",
-            f"auth.jwt_secret has {len(secret)} bytes and can be guessed offline from one token",
-            f"use {SECRET_BYTES} random ones: openssl rand -hex {SECRET_BYTES}",
-        )
+    for line in guessable(settings):
+        yield Finding("auth", "warn", line)
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

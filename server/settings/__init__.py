@@ -3,10 +3,12 @@
 Only `server.main`, `server.wiring` and `chatctl` read settings; all others are handed values.
 """
 
+from server.settings.companions import Persona
 from server.settings.load import SettingsError, load_settings
 from server.settings.masking import masked, shown
-from server.settings.notbuilt import NOT_BUILT_YET, note, warnings
-from server.settings.schema import SECTIONS, Persona, Settings, keys
+from server.settings.notbuilt import NOT_BUILT_YET, note, unbuilt
+from server.settings.schema import SECTIONS, Settings, keys
+from server.settings.warn import guessable, warnings
 
 __all__ = [
     "NOT_BUILT_YET",
@@ -14,10 +16,12 @@ __all__ = [
     "Persona",
     "Settings",
     "SettingsError",
+    "guessable",
     "keys",
     "load_settings",
     "masked",
     "note",
     "shown",
+    "unbuilt",
     "warnings",
 ]

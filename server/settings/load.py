@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,29 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from server.settings.masking import shown
-from server.settings.rules import PUBLIC_BIND, RULES, Rule
+from server.settings.masking import described, shown
+from server.settings.rules import Rule, rules_for
 from server.settings.schema import SECTIONS, Settings, keys
-from server.settings.sources import ConfigFileError, Given, from_environment, from_file, from_options
+from server.settings.sources import (
+    ConfigFileError,
+    Given,
+    from_environment,
+    from_file,
+    from_options,
+    tables,
+)
 
+_KEYS = tuple(keys())
 # How pydantic's messages begin; the line names the key already.
-_subject = re.compile(r"^(Value error, |(Input|String|Value) (?=should))").sub
+_subject = re.compile(r"^(Value error, |(Input|String|Value) (?=should)|input (?=was))").sub
 
 
 class SettingsError(Exception):
     """The settings cannot be used. `faults` says why, one line each, without secrets."""
 
-    def __init__(self, faults: tuple[str, ...]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
 
 
 def load_settings(
@@ -39,75 +47,69 @@ def load_settings(
     Without `config_path`, `config.toml` of the working directory is read if there is one.
     `insecure` allows a public address without authentication. Raises SettingsError with all faults.
     """
-    faults: list[str] = []
+    unreadable: list[str] = []
     given: dict[str, Given] = {}
     try:
         given |= from_file(config_path)
     except ConfigFileError as error:
-        faults.append(str(error))
+        unreadable.append(str(error))
     given |= from_environment(environ) | from_options(overrides or {})
 
-    wrong = {key: found for key, item in given.items() if (found := _faults_of(key, item))}
-    faults.extend(line for found in wrong.values() for line in found)
-    settings = _built({key: item for key, item in given.items() if key not in wrong})
-    rules = RULES if insecure else (*RULES, PUBLIC_BIND)
-    faults.extend(_broken(settings, [rule for rule in rules if wrong.keys().isdisjoint(rule.keys)]))
+    settings, wrong = _validated(given)
+    faults = unreadable + [line for key in given for line in wrong.get(key, ())]
+    if not unreadable:  # what stands in the file might have satisfied them
+        rules = rules_for(settings, insecure=insecure)
+        faults.extend(_broken(settings, [rule for rule in rules if wrong.keys().isdisjoint(rule.keys)]))
     if faults:
-        raise SettingsError(tuple(faults))
+        raise SettingsError(faults)
     return settings
 
 
-def _faults_of(key: str, item: Given) -> list[str]:
-    section, _, name = key.partition(".")
-    model = SECTIONS.get(section)
-    if model is None or name not in model.model_fields:
-        return [_fault(key, item.value, item.origin, _unknown(key))]
+def _validated(given: Mapping[str, Given]) -> tuple[Settings, dict[str, list[str]]]:
+    """Return the settings that the usable values make, and the faults of the others by key."""
+    wrong = {key: [_fault(key, item, _unknown(key))] for key, item in given.items() if key not in _KEYS}
     try:
-        model.model_validate({name: item.value}, strict=item.typed)
+        return _built(given, wrong), wrong
     except ValidationError as error:
-        return [_detail(section, item, detail) for detail in error.errors()]
-    return []
+        for detail in error.errors():
+            key = ".".join(map(str, detail["loc"][:2]))
+            wrong.setdefault(key, []).append(_detailed(key, given[key], detail))
+    return _built(given, wrong), wrong
 
 
-def _detail(section: str, item: Given, detail: ErrorDetails) -> str:
-    name, *rest = detail["loc"]
-    key = f"{section}.{name}" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-    problem = "unknown key" if detail["type"] == "extra_forbidden" else detail["msg"]
-    return _fault(key, detail["input"], item.origin, _reworded(problem))
+def _built(given: Mapping[str, Given], wrong: Mapping[str, object]) -> Settings:
+    """Raises ValidationError."""
+    usable = {key: item for key, item in given.items() if key not in wrong}
+    settings = Settings.model_validate(tables({key: item.value for key, item in usable.items()}))
+    settings._origins.update({key: item.origin for key, item in usable.items()})
+    return settings
+
+
+def _detailed(key: str, item: Given, detail: ErrorDetails) -> str:
+    """Name the very item of a list or table that is wrong."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"][2:])
+    problem = "unknown key" if detail["type"] == "extra_forbidden" else _reworded(detail["msg"])
+    return _fault(key + place, Given(detail["input"], item.origin), problem)
 
 
 def _reworded(problem: str) -> str:
-    return _subject("", problem).replace("valid tuple", "list")
+    return _subject("", problem).replace("valid tuple", "list").replace("valid dictionary", "table")
 
 
 def _unknown(key: str) -> str:
     if key in SECTIONS:
         return "should be a table of keys"
-    near = get_close_matches(key, list(keys()), n=1, cutoff=0.7)
+    near = get_close_matches(key, _KEYS, n=1, cutoff=0.7)
     return f"unknown key; did you mean {near[0]}?" if near else "unknown key"
 
 
-def _built(given: Mapping[str, Given]) -> Settings:
-    tables: dict[str, dict[str, Any]] = {}
-    for key, item in given.items():
-        section, _, name = key.partition(".")
-        tables.setdefault(section, {})[name] = item.value
-    settings = Settings.model_validate(tables)
-    settings._origins.update({key: item.origin for key, item in given.items()})
-    return settings
-
-
-def _broken(settings: Settings, rules: list[Rule]) -> Iterator[str]:
+def _broken(settings: Settings, rules: Iterable[Rule]) -> Iterator[str]:
     for rule in rules:
         if not rule.holds(settings):
             first, *others = rule.keys
-            demand = rule.demand.format(None, *(_described(settings, key) for key in others))
-            yield f"{_described(settings, first)}: {demand}"
+            demand = rule.demand.format(None, *(described(settings, key) for key in others))
+            yield f"{described(settings, first)}: {demand}"
 
 
-def _described(settings: Settings, key: str) -> str:
-    return f"{key} = {shown(key, settings.value_of(key))} ({settings.origin_of(key)})"
-
-
-def _fault(key: str, value: Any, origin: str, problem: str) -> str:
-    return f"{key} = {shown(key, value)} ({origin}): {problem}"
+def _fault(key: str, item: Given, problem: str) -> str:
+    return f"{key} = {shown(key, item.value)} ({item.origin}): {problem}"

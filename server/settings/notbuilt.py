@@ -3,45 +3,62 @@
 from collections.abc import Iterator
 from typing import Final
 
-from server.settings.masking import shown
+from server.settings.masking import described
 from server.settings.schema import SECTIONS, Settings
 
 NOT_BUILT_YET = frozenset(
     {
         "server.workers",
+        "server.root_path",
+        "rate_limit.joins",
+        "store.pool",
+        "store.retention",
         "backplane.*",
+        "auth.jwt_leeway",
+        "ai.stream_rollup",
         "ai.webhook_url",
-        "ai.webhook_secret",
+        "ai.webhook_secrets",
         "ai.webhook_events",
+        "ai.webhook_timeout",
+        "ai.webhook_attempts",
+        "ai.webhook_concurrency",
         "ai.base_url",
         "ai.model",
         "ai.api_key",
+        "ai.params",
+        "ai.first_token_timeout",
+        "ai.idle_timeout",
+        "ai.answer_timeout",
         "ai.personas",
+        "moderation.*",
+        "disclosure.*",
     }
 )
 """Keys, or whole sections as `section.*`. A feature that lands takes its keys out."""
 
-
-NOT_BUILT_VALUES: Final = {"ai.responder": ("webhook", "openai"), "store.url": ("postgresql://",)}
+NOT_BUILT_VALUES: Final[dict[str, tuple[str, ...]]] = {
+    "ai.responder": ("webhook", "openai"),
+    "ai.interrupt": ("rollback",),
+    "store.url": ("postgresql://",),
+}
 """Keys of which only some values wait; how those begin."""
 
 # What the server does with a value that waits for its feature, where it does not merely ignore it.
 _CONSEQUENCES: Final = {"store.url": "the server does not start with it"}
 
 
-def warnings(settings: Settings) -> Iterator[str]:
-    """One line for each value that has no effect yet."""
+def unbuilt(settings: Settings) -> Iterator[str]:
+    """Yield one line for each value that has no effect yet."""
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
             key = f"{section}.{name}"
             if _is_waiting(key, settings) and settings.value_of(key) != field.default:
-                value = shown(key, settings.value_of(key))
                 consequence = _CONSEQUENCES.get(key, "has no effect")
-                yield f"{key} = {value} ({settings.origin_of(key)}): not built yet, {consequence}"
+                yield f"{described(settings, key)}: not built yet, {consequence}"
 
 
 def note(key: str) -> str:
-    """What a manual says of the key beside what it is for; "" where all of it is built."""
+    """Return what a manual says of the key beside what it is for; "" where all of it is built."""
     if _is_unbuilt(key):
         return "Not built yet."
     values = NOT_BUILT_VALUES.get(key, ())

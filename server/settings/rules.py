@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-from server.settings.schema import Settings, is_loopback
+from server.settings.schema import Settings
 
 # A character may take two \uXXXX escapes (a surrogate pair), 12 bytes, in JSON.
 BYTES_PER_CHARACTER = 12
+# HS256 wants a key as long as its hash: a shorter one can be found from a single token.
+MIN_SECRET_BYTES = 32
+MIN_KEY_CHARACTERS = 16
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,49 @@ def _persona_ids_differ(settings: Settings) -> bool:
     return len({persona.id for persona in settings.ai.personas}) == len(settings.ai.personas)
 
 
+def _secret_is_long(settings: Settings) -> bool:
+    secret = settings.auth.jwt_secret.get_secret_value()
+    return not secret or len(secret.encode()) >= MIN_SECRET_BYTES
+
+
+def _keys_are_long(settings: Settings) -> bool:
+    return all(len(key.get_secret_value()) >= MIN_KEY_CHARACTERS for key in settings.auth.api_keys)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 PUBLIC_BIND = Rule(
     ("server.host", "auth.jwt_secret", "auth.jwt_public_key_file", "auth.api_keys"),
-    lambda s: is_loopback(s.server.host) or _is_protected(s),
+    _is_protected,
     "can be reached from other machines: set auth.jwt_secret (or auth.jwt_public_key_file) and auth.api_keys,"
     " or start with --insecure",
 )
+
+GUESSABLE = (
+    Rule(
+        ("auth.jwt_secret",),
+        _secret_is_long,
+        f"has fewer than {MIN_SECRET_BYTES} bytes and can be guessed from one token"
+        f" (openssl rand -hex {MIN_SECRET_BYTES} makes a good one)",
+    ),
+    Rule(
+        ("auth.api_keys",),
+        _keys_are_long,
+        f"has a key of fewer than {MIN_KEY_CHARACTERS} characters, which can be guessed"
+        f" (openssl rand -hex {MIN_KEY_CHARACTERS} makes a good one)",
+    ),
+)
+"""Secrets that can be guessed: refused where other machines can try them, warned of elsewhere."""
 
 RULES = (
     Rule(
@@ -65,12 +106,12 @@ RULES = (
     Rule(
         ("server.workers", "store.url"),
         lambda s: s.server.workers == 1 or s.store.url.startswith("postgresql://"),
-        "above 1 needs a store that several processes may write (postgresql://..., not built yet), not {1}",
+        "above 1 needs a store that several processes may write (postgresql://...), not {1}",
     ),
     Rule(
         ("server.workers", "backplane.url"),
         lambda s: s.server.workers == 1 or bool(s.backplane.url),
-        "above 1 needs a backplane (redis://..., not built yet), not {1}",
+        "above 1 needs a backplane (redis://...), not {1}",
     ),
     Rule(
         ("auth.jwt_public_key_file", "auth.jwt_secret"),
@@ -99,6 +140,11 @@ RULES = (
         "should be set with {1}",
     ),
     Rule(
+        ("ai.webhook_url", "ai.webhook_events"),
+        lambda s: not s.ai.webhook_events or bool(s.ai.webhook_url),
+        "should be set with {1}",
+    ),
+    Rule(
         ("ai.base_url", "ai.responder"),
         lambda s: s.ai.responder != "openai" or bool(s.ai.base_url),
         "should be set with {1}",
@@ -110,3 +156,10 @@ RULES = (
     ),
     Rule(("ai.personas",), _persona_ids_differ, "has an id twice"),
 )
+
+
+def rules_for(settings: Settings, *, insecure: bool) -> tuple[Rule, ...]:
+    """Return what these settings have to satisfy; `insecure` allows a public address without protection."""
+    if insecure or is_loopback(settings.server.host):
+        return RULES
+    return (*RULES, PUBLIC_BIND, *GUESSABLE)

@@ -1,6 +1,9 @@
-"""The three places that values come from. Each gives a flat mapping of `section.key` to value and origin."""
+"""The three places that values come from, read by pydantic-settings' sources.
 
-import json
+Each gives a flat mapping of `section.key` to value and origin, keys too that nobody knows: the library passes
+over unknown variables, and tells of values without saying where they stand.
+"""
+
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -8,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin
 
-from server.settings.schema import SECTIONS
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import from_json
+from pydantic_settings import (
+    EnvSettingsSource,
+    InitSettingsSource,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from server.settings.schema import SECTIONS, Settings
 
 CONFIG_FILE = Path("config.toml")
 
@@ -24,7 +37,7 @@ OPTIONS = {
 """The keys that `chatctl serve` has an option for."""
 
 # Two underscores make a name ours: CHAT_SERVER_PORT may be a cluster's link to a service "chat-server".
-_variable = re.compile(r"CHAT_(.+?)__(.+)").fullmatch
+_variable = re.compile(r"CHAT_(.*?)__(.*)", re.S).fullmatch
 
 
 @dataclass(frozen=True)
@@ -33,46 +46,74 @@ class Given:
 
     value: Any
     origin: str
-    typed: bool
-    """Whether the source has types; text of a variable still has to be read as number or list."""
 
 
 class ConfigFileError(Exception):
     """The configuration file cannot be used at all; the text says why."""
 
 
+class _FileSource(TomlConfigSettingsSource):
+    def _read_files(self, files: Any, deep_merge: bool = False) -> dict[str, Any]:
+        """Read what was asked for: the library passes over what is missing or no regular file."""
+        return self._read_file(files)
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        """Read a file that may begin with the byte order mark that some editors write."""
+        return tomllib.loads(file_path.read_bytes().decode("utf-8-sig"))
+
+
+class _VariableSource(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Read the items of a list: JSON, or separated by commas, each as the list wants it."""
+        wanted: Any = field.annotation
+        items = _items(value)
+        try:
+            return TypeAdapter(wanted).validate_python(items)
+        except ValidationError:
+            return items  # which the schema refuses, item by item
+
+
 def from_file(path: Path | None) -> dict[str, Given]:
-    """What the file gives; without a path, `config.toml` of the working directory if there is one."""
+    """Return what the file gives; without a path, `config.toml` of the working directory if there is one.
+
+    Raises ConfigFileError.
+    """
     if path is None:
         if not CONFIG_FILE.exists():
             return {}
         path = CONFIG_FILE
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = _FileSource(Settings, path)()
     except OSError as error:
         raise ConfigFileError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigFileError(f"{path}: no TOML: {error}") from error
-    return {key: Given(_frozen(value), str(path), typed=True) for key, value in _flat(document)}
+    return {key: Given(value, str(path)) for key, value in _flat(document)}
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
-    """What the variables `CHAT_<SECTION>__<KEY>` give."""
+    """Return what the variables `CHAT_<SECTION>__<KEY>` give."""
     given = {}
     for name, text in environ.items():
         if match := _variable(name):
             section, key = match[1].lower(), match[2].lower()
-            value = _items(text) if _is_list(section, key) else text
-            given[f"{section}.{key}"] = Given(value, f"environment variable {name}", typed=False)
+            given[f"{section}.{key}"] = Given(_value(section, key, text), f"environment variable {name}")
     return given
 
 
 def from_options(overrides: Mapping[str, Any]) -> dict[str, Given]:
-    """What the command line gives, keyed by `section.key`."""
-    return {
-        key: Given(_frozen(value), f"option {OPTIONS.get(key, key)}", typed=False)
-        for key, value in overrides.items()
-    }
+    """Return what the command line gives, keyed by `section.key`."""
+    document = InitSettingsSource(Settings, tables(overrides))()
+    return {key: Given(value, f"option {OPTIONS.get(key, key)}") for key, value in _flat(document)}
+
+
+def tables(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Turn `{"server.port": 1}` into `{"server": {"port": 1}}`."""
+    nested: dict[str, dict[str, Any]] = {}
+    for key, value in flat.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    return nested
 
 
 def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -83,20 +124,25 @@ def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield section, table
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _is_list(section: str, key: str) -> bool:
+def _value(section: str, key: str, text: str) -> Any:
+    """Read the text as what the key wants. What cannot be read so stays text, which the schema refuses."""
     field = SECTIONS[section].model_fields.get(key) if section in SECTIONS else None
-    return field is not None and get_origin(field.annotation) is tuple
+    if field is None:
+        return text
+    source = _VariableSource(Settings)
+    if not text and source.field_is_complex(field):
+        return (get_origin(field.annotation) or str)()
+    source.env_vars = {f"{source.env_prefix}{section}__{key}": text}
+    try:
+        return source()[section][key]
+    except (SettingsError, RecursionError):
+        return text
 
 
 def _items(text: str) -> Any:
-    """The items of a list in a variable: JSON, or separated by commas."""
-    if text.lstrip().startswith("["):
+    if text.lstrip().startswith(("[", "{")):
         try:
-            return _frozen(json.loads(text))
+            return from_json(text)
         except ValueError:
             return text
-    return tuple(item.strip() for item in text.split(",") if item.strip())
+    return [item.strip() for item in text.split(",") if item.strip()]

@@ -10,7 +10,10 @@ def test_what_is_written_is_read_back_as_the_same_settings(tmp_path: Path) -> No
     file = tmp_path / "config.toml"
     given = {
         "server.allowed_origins": ["https://a.example"],
-        "ai.personas": [{"id": "ai", "name": 'Al "Ex"', "prompt": "Be\nkind."}],
+        "ai.personas": [
+            {"id": "ai", "name": 'Al "Ex" \U0001f600', "prompt": "Be\nkind.\x7f", "params": {"a.b": [1]}}
+        ],
+        "ai.params": {"temperature": 0.5, "stop": ["."]},
         "auth.jwt_secret": "hush",
     }
     settings = load_settings(None, given, {})

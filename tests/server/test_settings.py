@@ -1,5 +1,7 @@
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +51,7 @@ CONTRACT = {
         "shutdown_grace": 10.0,
         "trusted_proxies": (),
         "allowed_origins": (),
+        "root_path": "",
         "web_client": True,
     },
     "heartbeat": {"interval": 30.0, "timeout": 60.0},
@@ -58,19 +61,26 @@ CONTRACT = {
         "max_frame_bytes": 65536,
         "max_invalid_frames": 10,
     },
-    "rate_limit": {"messages": 30, "window": 10.0, "enabled": True, "signals": 100},
+    "rate_limit": {"messages": 30, "window": 10.0, "enabled": True, "signals": 100, "joins": 60},
     "connections": {"max_total": 10000, "max_per_ip": 100, "max_per_user": 20, "send_queue": 256},
     "session": {"ttl": 300.0},
     "recovery": {"max_messages": 500},
     "conversations": {"auto_create": True},
     "typing": {"timeout": 4.0, "ai_timeout": 30.0},
-    "store": {"url": "sqlite:///chat.db", "durability": "full", "timeout": 5.0},
-    "backplane": {"url": ""},
+    "store": {
+        "url": "sqlite:///chat.db",
+        "durability": "full",
+        "timeout": 5.0,
+        "pool": 8,
+        "retention": 0.0,
+    },
+    "backplane": {"url": "", "node_ttl": 5.0},
     "auth": {
         "jwt_secret": SecretStr(""),
         "jwt_public_key_file": "",
         "jwt_algorithms": ("HS256",),
         "jwt_audience": "",
+        "jwt_leeway": 5.0,
         "api_keys": (),
     },
     "ai": {
@@ -80,15 +90,25 @@ CONTRACT = {
         "turn_wait": 0.8,
         "turn_max_wait": 8.0,
         "interrupt": "queue",
+        "stream_rollup": 40,
         "webhook_url": "",
-        "webhook_secret": SecretStr(""),
+        "webhook_secrets": (),
         "webhook_events": (),
-        "base_url": "",
+        "webhook_timeout": 60.0,
+        "webhook_attempts": 12,
+        "webhook_concurrency": 64,
+        "base_url": "https://api.openai.com/v1",
         "model": "",
         "api_key": SecretStr(""),
+        "params": {},
+        "first_token_timeout": 60.0,
+        "idle_timeout": 30.0,
+        "answer_timeout": 300.0,
         "personas": (),
         "simulate_status": False,
     },
+    "moderation": {"url": "", "secrets": (), "timeout": 1.5, "on_failure": "allow"},
+    "disclosure": {"text": "", "every": 10800.0, "every_minor": 3600.0, "pause": 1800.0},
     "stats": {"history": 1000, "errors": 500},
     "log": {"level": "info", "format": "auto"},
 }
@@ -150,11 +170,57 @@ def test_a_list_in_a_variable_is_json_or_comma_separated(
 def test_numbers_and_tables_in_a_variable_are_read_too(tmp_path: Path) -> None:
     env = {
         "CHAT_AI__TYPING_DELAY": "0.5,1",
-        "CHAT_AI__PERSONAS": '[{"id": "ai", "name": "A", "prompt": ""}]',
+        "CHAT_AI__PERSONAS": '[{"id": "ai", "name": "A", "prompt": "", "params": {"top_p": 1}}]',
+        "CHAT_AI__PARAMS": '{"temperature": 0.5, "stop": ["."]}',
+        "CHAT_SERVER__WEB_CLIENT": "off",
+        "CHAT_LOG__LEVEL": "WARNING",
     }
-    ai = load(tmp_path, env=env).ai
-    assert ai.typing_delay == (0.5, 1.0)
-    assert ai.personas[0].name == "A"
+    settings = load(tmp_path, env=env)
+    assert settings.ai.typing_delay == (0.5, 1.0)
+    assert (settings.ai.personas[0].name, settings.ai.personas[0].params) == ("A", {"top_p": 1})
+    assert settings.ai.params == {"temperature": 0.5, "stop": ["."]}
+    assert (settings.server.web_client, settings.log.level) == (False, "warning")
+
+
+def test_a_key_that_is_a_table_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    toml = "[ai.params]\ntemperature = 1.0\nmax_tokens = 5"
+    assert load(tmp_path, toml).ai.params == {"temperature": 1.0, "max_tokens": 5}
+    assert load(tmp_path, toml, env={"CHAT_AI__PARAMS": '{"seed": 1}'}).ai.params == {"seed": 1}
+    assert load(tmp_path, toml, env={"CHAT_AI__PARAMS": ""}).ai.params == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[1,", "should be a list"),
+        ("{", "should be a list"),
+        ("[" * 100_000, "should be a list"),
+        ("[[1], 2]", "should be a valid number"),
+    ],
+)
+def test_a_variable_that_is_no_list_is_one_fault(tmp_path: Path, text: str, fault: str) -> None:
+    (line,) = faults(tmp_path, env={"CHAT_AI__TYPING_DELAY": text})
+    assert line.startswith("ai.typing_delay")
+    assert line.endswith(f"(environment variable CHAT_AI__TYPING_DELAY): {fault}")
+
+
+@pytest.mark.parametrize("text", ["x", "", "9" * 5000, "[" * 100_000, "1e400"])
+def test_what_is_no_number_in_a_variable_is_one_fault(tmp_path: Path, text: str) -> None:
+    (line,) = faults(tmp_path, env={"CHAT_SERVER__PORT": text})
+    assert line.endswith("(environment variable CHAT_SERVER__PORT): should be a valid integer")
+
+
+def test_a_byte_order_mark_before_the_file_is_passed_over(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff[server]\nport = 7").server.port == 7
+
+
+def test_a_file_that_is_a_pipe_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=["[server]\nport = 7"])
+    writer.start()
+    assert load_settings(pipe, {}, {}).server.port == 7
+    writer.join()
 
 
 @pytest.mark.parametrize(
@@ -203,6 +269,23 @@ def test_numbers_and_tables_in_a_variable_are_read_too(tmp_path: Path) -> None:
             'server.trusted_proxies[1] = "proxy" (chat.toml):'
             " 'proxy' does not appear to be an IPv4 or IPv6 network",
         ),
+        (
+            '[[ai.personas]]\nid = "a"\nname = "A"\nprompt = ""\nmodle = "m"',
+            'ai.personas[0].modle = "m" (chat.toml): unknown key',
+        ),
+        ("[ai]\nparams = 1", "ai.params = 1 (chat.toml): should be a table"),
+        (
+            '[store]\nurl = "memory://x"',
+            'store.url = "memory://x" (chat.toml): should be memory:// and nothing behind it',
+        ),
+        (
+            '[server]\nroot_path = "/api"',
+            'server.root_path = "/api" (chat.toml): is a path of the server\'s own',
+        ),
+        (
+            '[server]\nhost = "[::1"',
+            'server.host = "[::1" (chat.toml): has brackets, but no IPv6 address between them',
+        ),
     ],
 )
 def test_a_fault_names_key_value_and_file(tmp_path: Path, toml: str, line: str) -> None:
@@ -232,6 +315,31 @@ def test_a_fault_names_key_value_and_file(tmp_path: Path, toml: str, line: str) 
         '[server]\nallowed_origins = ["https://chat.example/"]',
         "[session]\nttl = -1.0",
         '[store]\nurl = "sqlite:///"',
+        "[store]\npool = 0",
+        "[store]\nretention = -1",
+        "[backplane]\nnode_ttl = 0",
+        '[backplane]\nurl = "redis://"',
+        "[auth]\njwt_leeway = -1",
+        "[rate_limit]\njoins = 0",
+        '[server]\nroot_path = "chat"',
+        '[server]\nroot_path = "/chat/"',
+        '[server]\nroot_path = "/a/../b"',
+        '[ai]\ninterrupt = "stop"',
+        "[ai]\nstream_rollup = -1",
+        "[ai]\nwebhook_attempts = 0",
+        '[ai]\nwebhook_secrets = ["hush"]',
+        '[ai]\nwebhook_secrets = ["whsec_"]',
+        '[ai]\nwebhook_secrets = ["whsec_!"]',
+        '[ai]\nwebhook_events = ["read"]',
+        '[ai]\nwebhook_url = "http://h"\nwebhook_events = ["reads"]',
+        '[ai]\nresponder = "openai"',
+        '[ai]\nresponder = "openai"\nmodel = "m"\nbase_url = ""',
+        "[ai.params]\ntop_p = nan",
+        "[ai.params]\nsince = 2026-01-01",
+        '[moderation]\nurl = "https://"',
+        '[moderation]\nsecrets = ["whsec_"]',
+        '[moderation]\non_failure = "ask"',
+        "[disclosure]\nevery = 0",
     ],
 )
 def test_values_that_make_no_sense_are_one_fault(tmp_path: Path, toml: str) -> None:
@@ -240,8 +348,7 @@ def test_values_that_make_no_sense_are_one_fault(tmp_path: Path, toml: str) -> N
 
 def test_a_fault_in_the_environment_names_the_variable(tmp_path: Path) -> None:
     assert faults(tmp_path, env={"CHAT_SERVER__PORT": "x"}) == (
-        'server.port = "x" (environment variable CHAT_SERVER__PORT):'
-        " should be a valid integer, unable to parse string as an integer",
+        'server.port = "x" (environment variable CHAT_SERVER__PORT): should be a valid integer',
     )
 
 
@@ -301,6 +408,9 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, toml: str | None
         '[auth]\napi_keys = "5000777"',
         "[auth]\napi_keys = [5000777]",
         '[ai]\napi_kye = "5000777"',
+        '[ai]\nwebhook_secrets = ["5000777"]',
+        '[ai]\nwebhook_secret = "5000777"',
+        "[ai]\nparams = [{api_key = '5000777'}]",
         'password = "5000777"',
         '[store]\nurl = "postgres://user:5000777@host/db"',
         '[backplane]\nurl = "http://host?password=5000777"',
@@ -312,17 +422,53 @@ def test_no_secret_is_in_a_fault(tmp_path: Path, toml: str) -> None:
     assert "********" in found
 
 
-def test_a_public_address_needs_jwt_and_api_keys_or_insecure(tmp_path: Path) -> None:
-    public = '[server]\nhost = "0.0.0.0"\n'
-    for protection in ("", '[auth]\njwt_secret = "s"', '[auth]\napi_keys = ["k"]'):
+LONG_SECRET, LONG_KEY = "s" * 32, "k" * 16
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "192.0.2.1", "chat.example", "127.0.0.1.example"])
+def test_a_public_address_needs_jwt_and_api_keys_or_insecure(tmp_path: Path, host: str) -> None:
+    public = f'[server]\nhost = "{host}"\n'
+    secret, key = f'jwt_secret = "{LONG_SECRET}"', f'api_keys = ["{LONG_KEY}"]'
+    for protection in ("", f"[auth]\n{secret}", f"[auth]\n{key}"):
         assert "--insecure" in faults(tmp_path, public + protection)[0]
-    load(tmp_path, public + '[auth]\njwt_secret = "s"\napi_keys = ["k"]')
+    load(tmp_path, f"{public}[auth]\n{secret}\n{key}")
     load(tmp_path, public, insecure=True)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
-def test_loopback_needs_no_keys(tmp_path: Path, host: str) -> None:
-    assert load(tmp_path, f'[server]\nhost = "{host}"').server.host == host
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("localhost", "localhost"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+    ],
+)
+def test_loopback_needs_no_keys(tmp_path: Path, host: str, address: str) -> None:
+    assert load(tmp_path, overrides={"server.host": host}).server.host == address
+
+
+def test_secrets_that_can_be_guessed_are_refused_on_a_public_address_and_warned_of_elsewhere(
+    tmp_path: Path,
+) -> None:
+    weak = f'[auth]\njwt_secret = "{"s" * 31}"\napi_keys = ["{LONG_KEY}", "{"k" * 15}"]\n'
+    public = '[server]\nhost = "0.0.0.0"'
+    lines = [
+        'auth.jwt_secret = "********" (chat.toml): has fewer than 32 bytes and can be guessed from one token'
+        " (openssl rand -hex 32 makes a good one)",
+        'auth.api_keys = "********" (chat.toml): has a key of fewer than 16 characters, which can be guessed'
+        " (openssl rand -hex 16 makes a good one)",
+    ]
+    assert list(faults(tmp_path, weak + public)) == lines
+    for tolerated in (load(tmp_path, weak), load(tmp_path, weak + public, insecure=True)):
+        assert [line.replace(f"{tmp_path}/", "") for line in warnings(tolerated)] == lines
+    # 11 characters, but 33 bytes.
+    assert not list(warnings(load(tmp_path, f'[auth]\njwt_secret = "{"鍵" * 11}"')))
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_for_what_it_does_not_say(tmp_path: Path) -> None:
+    assert len(faults(tmp_path, "= 1", {"server.host": "0.0.0.0"})) == 1
 
 
 def test_workers_need_a_shared_store_and_a_backplane(tmp_path: Path) -> None:
