@@ -2,110 +2,79 @@
  * A chat client for browsers and Node 20+. `ChatSession` decides (no socket, no timer, no clock),
  * `ChatManager` acts.
  */
+export type ChatOptions = {
+    /** Where the server is: `http:`, `https:`, `ws:` or `wss:`, with the path that a proxy offers it under. */
+    url: string;
+    userId: string;
+    conversationId: string;
+    /** The device: keep it across reloads. */
+    clientId?: string;
+    /** Gives a JWT; called for every connection and before it runs out. */
+    getToken?: () => string | Promise<string>;
+    /** In ms. */
+    ackTimeout?: number;
+    /** Failed attempts in a row before giving up. */
+    maxAttempts?: number;
+    /** Of failed messages; in a browser localStorage. */
+    storage?: FailedStorage;
+    /** A class, where there is no global one. */
+    WebSocket?: any;
+};
+export type FailedStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 export type State = 'connecting' | 'open' | 'reconnecting' | 'closed';
 export type Status = 'sending' | 'delivered' | 'failed';
-export type Frame = {
-    type: string;
-    message_id?: string;
-    conversation_id?: string;
-    /**
-     * text or an object, by type
-     */
-    data?: any;
-    /**
-     * RFC 3339, UTC
-     */
-    timestamp?: string;
-    /**
-     * user id, AI id, or `server`
-     */
-    sender?: string;
-    /**
-     * of saved messages
-     */
-    seq?: number;
-    /**
-     * on an ACK
-     */
-    duplicate?: boolean;
-    /**
-     * `cancelled`: it was stopped
-     */
-    finish?: string;
-    error?: {
-        code: string;
-        retryable: boolean;
-        retry_after?: number;
-    };
+/** The events and their listeners' arguments. */
+export type Events = {
+    /** Once per saved message, own ones too, in seq order. */
+    message: [frame: SavedMessage];
+    /** Of an own message. */
+    status: [messageId: string, status: Status, error?: ChatError];
+    typing: [frame: TypingFrame];
+    /** Of an answer being written, and all its text so far. */
+    chunk: [frame: ChunkFrame, text: string];
+    receipt: [frame: ReceiptFrame];
+    match: [frame: MatchFrame];
+    aiStatus: [frame: AiStatusFrame];
+    conversation: [frame: ConversationFrame];
+    state: [state: State, detail: StateDetail];
+    error: [error: ChatError];
+    /** The welcome, and what else concerns no message. */
+    system: [frame: SystemFrame];
 };
-export type SentFrame = Frame & {
-    message_id: string;
+export type StateDetail = {
+    /** Of the last close. */
+    code?: number;
+    reason?: string;
+    /** In ms, until the next attempt; absent during one. */
+    retryIn?: number;
 };
+/** A frame that waits for its answer. */
 export type Pending = {
     frame: SentFrame;
     deadline: number;
-    /**
-     * the one automatic resend is used up
-     */
+    /** The one automatic resend is used up. */
     resent: boolean;
-    /**
-     * how often, less its NACKs
-     */
+    /** How often, less its NACKs. */
     sent: number;
-    /**
-     * it was seen as saved
-     */
-    seq?: number;
-    resolve: (ack: Frame) => void;
+    /** Its broadcast, if that was seen. */
+    saved?: SavedMessage;
+    resolve: (ack: Ack) => void;
     reject: (error: ChatError) => void;
 };
+/** A chat message that was not delivered; `sent` as in `Pending`. */
 export type Failed = {
     frame: SentFrame;
     error: ChatError;
     sent?: number;
 };
-export type StateDetail = {
-    /**
-     * of the last close
-     */
-    code?: number;
-    reason?: string;
-    /**
-     * ms until the next attempt; absent during one
-     */
-    retryIn?: number;
+/** An answer being written: its text so far, and how many code points that is. */
+export type Stream = {
+    text: string;
+    length: number;
 };
-export type Events = {
-    /**
-     * once per saved message, own ones too, in seq order
-     */
-    message: [frame: Frame];
-    /**
-     * of an own message
-     */
-    status: [messageId: string, status: Status, error?: ChatError];
-    typing: [frame: Frame];
-    /**
-     * of an answer, and all its text so far
-     */
-    chunk: [frame: Frame, text: string];
-    receipt: [frame: Frame];
-    match: [frame: Frame];
-    aiStatus: [frame: Frame];
-    conversation: [frame: Frame];
-    state: [state: State, detail: StateDetail];
-    error: [error: ChatError];
-    /**
-     * welcome, devices, shutdown, announcement
-     */
-    system: [frame: Frame];
-};
+/** What a session wants done. */
 export type Effect = {
-    kind: 'open';
-} | {
-    kind: 'drop';
-} | {
-    kind: 'refresh';
+    kind: 'open' | 'drop' | 'refresh';
 } | {
     kind: 'send';
     frame: Frame;
@@ -119,12 +88,199 @@ export type Effect = {
 } | {
     kind: 'keep';
     failed: Failed;
+    underWay?: boolean;
 } | {
     kind: 'forget';
     id: string;
 } | {
     kind: 'fill';
     after: number;
+};
+/** Any frame of the wire protocol; what the server sends is a `ServerFrame`. */
+export type Frame = {
+    type: string;
+    message_id?: string;
+    conversation_id?: string;
+    /** Text or an object, by type. */
+    data?: any;
+    /** RFC 3339, UTC. */
+    timestamp?: string;
+    /** User id, AI id, or `server`. */
+    sender?: string;
+    /** Of saved messages. */
+    seq?: number;
+    /** On an ACK: it had been saved before. */
+    duplicate?: boolean;
+    finish?: Finish;
+    error?: Fault;
+};
+export type SentFrame = Frame & {
+    message_id: string;
+};
+/** Why an answer is not whole. */
+export type Finish = 'cancelled' | 'length' | 'content_filter' | 'incomplete';
+/** `retry_after` is in seconds, where known. */
+export type Fault = {
+    code: string;
+    retryable: boolean;
+    retry_after?: number;
+};
+export type Presence = 'online' | 'offline' | 'away';
+/** The other party, with whatever else was said of it when the conversation was created. */
+export type AI = {
+    id: string;
+    name: string;
+    status?: Presence;
+    [more: string]: unknown;
+};
+/** What every frame of the server has. */
+export type Envelope = {
+    message_id: string;
+    conversation_id: string;
+    timestamp: string;
+    sender: string;
+};
+/** `finish` is absent on a whole answer. */
+export type SavedMessage = Envelope & {
+    type: 'CHAT_MESSAGE' | 'AI_RESPONSE';
+    data: string;
+    seq: number;
+    client_timestamp?: string;
+    finish?: Finish;
+};
+/** A piece of an answer; `offset` counts the code points before it. */
+export type ChunkFrame = Envelope & {
+    type: 'AI_RESPONSE_CHUNK';
+    data: {
+        text?: string;
+        index?: number;
+        offset?: number;
+        /** Nothing is saved of it. */
+        aborted?: boolean;
+    };
+};
+export type Ack = Envelope & {
+    type: 'ACK';
+    data: string;
+    /** Of a chat message. */
+    seq?: number;
+    duplicate?: boolean;
+};
+export type Nack = Envelope & {
+    type: 'NACK';
+    data: string;
+    error: Fault;
+};
+export type ErrorFrame = Envelope & {
+    type: 'ERROR';
+    data: string;
+    error: Fault;
+};
+export type TypingFrame = Omit<Envelope, 'message_id'> & {
+    type: 'TYPING_INDICATOR';
+    message_id?: string;
+    data: {
+        is_typing: boolean;
+    };
+};
+export type ReceiptFrame = Envelope & {
+    type: 'READ_RECEIPT';
+    data: {
+        message_id: string;
+        seq: number;
+    };
+};
+export type MatchFrame = Envelope & {
+    type: 'NEW_MATCH';
+    data: {
+        ai: AI;
+        conversation_id: string;
+    };
+};
+export type ConversationFrame = Envelope & {
+    type: 'CONVERSATION_CREATED';
+    data: {
+        ai: AI;
+        conversation_id: string;
+    };
+};
+export type AiStatusFrame = Envelope & {
+    type: 'AI_STATUS';
+    data: {
+        ai_id: string;
+        status: Presence;
+    };
+};
+export type SystemFrame = Envelope & {
+    type: 'SYSTEM';
+    data: Welcome | SystemNews;
+};
+/** `no_answer`: the AI could not; it tries again in `retry_in` seconds, or not at all. */
+export type SystemNews = {
+    event: 'devices';
+    devices: number;
+} | {
+    event: 'shutdown';
+    reconnect_after: number;
+} | {
+    event: 'announcement' | 'disclosure';
+    text: string;
+} | {
+    event: 'no_answer';
+    text: string;
+    retry_in: number | null;
+};
+/** The first frame's data; times are in seconds. */
+export type Welcome = {
+    event: 'connected';
+    protocol: number;
+    user_id: string;
+    client_id: string;
+    session_id: string;
+    connection_id: string;
+    /** The newest one. */
+    last_seq: number;
+    /** The log that seqs count in. */
+    epoch: string;
+    resumed: boolean;
+    /** How many messages follow as a replay. */
+    recovered: number;
+    /** What is not replayed. */
+    gap: {
+        from: number;
+        to: number;
+    } | null;
+    heartbeat_interval: number;
+    heartbeat_timeout: number;
+    ack_timeout: number;
+    /** In code points. */
+    max_text_length: number;
+    max_frame_bytes?: number;
+    rate_limit: {
+        messages: number;
+        window: number;
+    } | null;
+    ai: AI;
+    devices: number;
+};
+export type Heartbeat = {
+    type: 'PING' | 'PONG';
+    message_id?: string;
+    data?: any;
+};
+export type ServerFrame = SavedMessage | ChunkFrame | Ack | Nack | ErrorFrame | TypingFrame | ReceiptFrame | MatchFrame | ConversationFrame | AiStatusFrame | SystemFrame | Heartbeat;
+/** One in the user's list. */
+export type Conversation = {
+    conversation_id: string;
+    user_id: string;
+    ai: AI;
+    last_seq: number;
+    last_message: SavedMessage | null;
+    last_read_seq: number;
+    /** AI messages beyond `last_read_seq`. */
+    unread: number;
+    last_ai_read_seq?: number;
+    last_answered_seq?: number;
 };
 /** Why a message failed, or what else went wrong. */
 export declare class ChatError extends Error {
@@ -134,7 +290,7 @@ export declare class ChatError extends Error {
     /** Perhaps it was saved: only the same id is safe to send again. */
     undecided: boolean;
     /**
-     * @param {string} code the protocol's, `timeout`, `connection_lost` or `not_found`
+     * @param {string} code the protocol's, `timeout`, `connection_lost`, `not_found` or `invalid_frame`
      * @param {string} message
      * @param {{retryable?: boolean, retryAfter?: number, undecided?: boolean}} [more] seconds, where known
      */
@@ -143,8 +299,8 @@ export declare class ChatError extends Error {
         retryAfter?: number;
         undecided?: boolean;
     });
-    /** @param {Frame} frame NACK or ERROR */
-    static of({ data, error }: Frame): ChatError;
+    /** @param {Pick<Frame, 'data' | 'error'>} frame NACK or ERROR */
+    static of({ data, error }: Pick<Frame, 'data' | 'error'>): ChatError;
 }
 /**
  * Whether to reconnect after a close with this code.
@@ -164,6 +320,19 @@ export declare function backoff(attempt: number, code: number, random: number): 
  * @param {number} wallClock ms since 1970
  */
 export declare function refreshDelay(token: string | undefined, wallClock: number): number;
+/**
+ * Adds a piece to what there is of an answer.
+ * @param {Stream | undefined} stream
+ * @param {ChunkFrame['data']} piece
+ * @returns {Stream | null} null: it leaves a hole, contradicts what is there, or has nothing new
+ */
+export declare function grow(stream: Stream | undefined, { text, offset }: ChunkFrame['data']): Stream | null;
+/**
+ * @param {unknown} payload of a WebSocket message
+ * @returns {ServerFrame} of a known type, or of one to be skipped
+ * @throws {ChatError} invalid_frame
+ */
+export declare function parseFrame(payload: unknown): ServerFrame;
 /** What one device knows of one conversation; what is to be done is taken with `take()`. Times are in ms. */
 export declare class ChatSession {
     #private;
@@ -219,85 +388,25 @@ export declare class ChatSession {
      * Takes a failed message out, to be sent again.
      * @param {string} id
      * @param {string} newId if it needs one
+     * @returns {{frame: SentFrame, sent?: number} | undefined}
      */
     takeFailed(id: string, newId: string): {
         frame: SentFrame;
-        sent: number | undefined;
-    } | {
-        sent?: undefined;
-        frame: {
-            type: string;
-            conversation_id?: string;
-            data?: any;
-            timestamp?: string;
-            sender?: string;
-            seq?: number;
-            duplicate?: boolean;
-            finish?: string;
-            error?: {
-                code: string;
-                retryable: boolean;
-                retry_after?: number;
-            };
-            message_id: string;
-        };
+        sent?: number;
     } | undefined;
+    /** One that failed elsewhere. @param {Failed} failed */
+    adopt(failed: Failed): void;
     /** Gives a failed message up. @param {string} id */
     discard(id: string): void;
     /** @param {boolean} on */
     typing(on: boolean): void;
-    /** @param {Frame} frame */
-    received(frame: Frame): void;
-    /** A saved message cannot have failed. @param {Frame} frame */
-    seen({ message_id: id, seq }: Frame): void;
-    /** A page of the gap; an empty one ends it. @param {Frame[]} frames */
-    filled(frames: Frame[]): void;
+    /** @param {ServerFrame} frame as `parseFrame` returns it */
+    received(frame: ServerFrame): void;
+    /** A saved message cannot have failed. @param {SavedMessage} frame */
+    seen(frame: SavedMessage): void;
+    /** A page of the gap; an empty one ends it. @param {SavedMessage[]} frames */
+    filled(frames: SavedMessage[]): void;
 }
-export type FailedStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
-export type ChatOptions = {
-    /**
-     * the server's origin
-     */
-    url: string;
-    userId: string;
-    conversationId: string;
-    /**
-     * the device: keep it across reloads
-     */
-    clientId?: string;
-    /**
-     * a JWT; called for every connection and before it runs out
-     */
-    getToken?: () => string | Promise<string>;
-    /**
-     * ms
-     */
-    ackTimeout?: number;
-    /**
-     * failed attempts in a row before giving up
-     */
-    maxAttempts?: number;
-    /**
-     * of failed messages; in a browser localStorage
-     */
-    storage?: FailedStorage;
-    /**
-     * a class, where there is no global one
-     */
-    WebSocket?: any;
-};
-/**
- * @typedef {object} ChatOptions
- * @property {string} url the server's origin
- * @property {string} userId
- * @property {string} conversationId
- * @property {string} [clientId] the device: keep it across reloads
- * @property {() => string | Promise<string>} [getToken] a JWT; called for every connection and before it runs out
- * @property {number} [ackTimeout] ms
- * @property {number} [maxAttempts] failed attempts in a row before giving up
- * @property {FailedStorage} [storage] of failed messages; in a browser localStorage
- * @property {any} [WebSocket] a class, where there is no global one
- */
 /** One conversation at a time; see `Events` for what it tells. */
 export declare class ChatManager {
     #private;
@@ -323,34 +432,38 @@ export declare class ChatManager {
     switchConversation(conversationId: string): void;
     /**
      * @param {string} text
-     * @returns {Promise<Frame>} the ACK: saved, and on its way to every device; rejected with a `ChatError`
+     * @returns {Promise<Ack>} saved, and on its way to every device; rejected with a `ChatError`
      */
-    sendMessage(text: string): Promise<Frame>;
+    sendMessage(text: string): Promise<Ack>;
     /**
      * Sends any frame.
      * @param {Frame} frame
-     * @returns {Promise<Frame>}
+     * @returns {Promise<Ack>}
      */
-    sendWithAck(frame: Frame): Promise<Frame>;
+    sendWithAck(frame: Frame): Promise<Ack>;
     /**
      * Sends a failed message again: with the same id if it may have been saved, else with a new one.
      * @param {string} messageId
+     * @returns {Promise<Ack>}
      */
-    retry(messageId: string): Promise<Frame>;
+    retry(messageId: string): Promise<Ack>;
     /** Gives a failed message up. @param {string} messageId */
     discard(messageId: string): void;
     /** Call it on every key stroke, with false at the end. @param {boolean} isTyping */
     setTyping(isTyping: boolean): void;
     /** All up to this message is read. @param {string} messageId */
-    markRead(messageId: string): Promise<Frame>;
-    /** Stops an answer that is being written. @param {string} messageId of its chunks */
-    cancelResponse(messageId: string): Promise<Frame>;
+    markRead(messageId: string): Promise<Ack>;
+    /**
+     * Stops an answer: what was written so far is saved, with `finish: 'cancelled'`.
+     * @param {string} [messageId] of its chunks; without one whatever is being written or prepared
+     */
+    cancelResponse(messageId?: string): Promise<Ack>;
     /** Asks `getToken` for a new token and gives it to the open connection. */
     refreshToken(): Promise<void>;
     /**
      * Saved messages, ascending: the newest, or those next to a seq.
      * @param {{beforeSeq?: number, afterSeq?: number, limit?: number, signal?: AbortSignal}} [page]
-     * @returns {Promise<{items: Frame[], has_more: boolean}>}
+     * @returns {Promise<{items: SavedMessage[], has_more: boolean}>}
      */
     history({ beforeSeq, afterSeq, limit, signal }?: {
         beforeSeq?: number;
@@ -358,14 +471,14 @@ export declare class ChatManager {
         limit?: number;
         signal?: AbortSignal;
     }): Promise<{
-        items: Frame[];
+        items: SavedMessage[];
         has_more: boolean;
     }>;
     /**
-     * The user's conversations, each with its `ai`, `last_message` and `unread`.
-     * @returns {Promise<any[]>}
+     * The user's conversations.
+     * @returns {Promise<Conversation[]>}
      */
-    conversations(): Promise<any[]>;
+    conversations(): Promise<Conversation[]>;
     /**
      * @template {keyof Events} K
      * @param {K} name
@@ -373,8 +486,8 @@ export declare class ChatManager {
      * @returns {() => void} removes it
      */
     on<K extends keyof Events>(name: K, fn: (...args: Events[K]) => void): () => void;
-    /** Settles the promise of a message. @param {Frame} frame an ACK */
-    handleACK(frame: Frame): void;
-    /** Rejects the promise of a message. @param {Frame} frame a NACK */
-    handleNACK(frame: Frame): void;
+    /** Settles the promise of a message. @param {Omit<Ack, 'type'>} frame */
+    handleACK(frame: Omit<Ack, 'type'>): void;
+    /** Rejects the promise of a message. @param {Omit<Nack, 'type'>} frame */
+    handleNACK(frame: Omit<Nack, 'type'>): void;
 }

@@ -3,96 +3,30 @@
  * `ChatManager` acts.
  */
 
-/** @typedef {'connecting' | 'open' | 'reconnecting' | 'closed'} State */
-/** @typedef {'sending' | 'delivered' | 'failed'} Status */
-
-/**
- * A frame of the wire protocol.
- * @typedef {object} Frame
- * @property {string} type
- * @property {string} [message_id]
- * @property {string} [conversation_id]
- * @property {any} [data] text or an object, by type
- * @property {string} [timestamp] RFC 3339, UTC
- * @property {string} [sender] user id, AI id, or `server`
- * @property {number} [seq] of saved messages
- * @property {boolean} [duplicate] on an ACK
- * @property {string} [finish] `cancelled`: it was stopped
- * @property {{code: string, retryable: boolean, retry_after?: number}} [error]
- */
-
-/** @typedef {Frame & {message_id: string}} SentFrame */
-
-/**
- * A frame that waits for its answer.
- * @typedef {object} Pending
- * @property {SentFrame} frame
- * @property {number} deadline
- * @property {boolean} resent the one automatic resend is used up
- * @property {number} sent how often, less its NACKs
- * @property {number} [seq] it was seen as saved
- * @property {(ack: Frame) => void} resolve
- * @property {(error: ChatError) => void} reject
- */
-
-/** @typedef {{frame: SentFrame, error: ChatError, sent?: number}} Failed a chat message; `sent` as in `Pending` */
-
-/**
- * @typedef {object} StateDetail
- * @property {number} [code] of the last close
- * @property {string} [reason]
- * @property {number} [retryIn] ms until the next attempt; absent during one
- */
-
-/**
- * The events and their listeners' arguments.
- * @typedef {object} Events
- * @property {[frame: Frame]} message once per saved message, own ones too, in seq order
- * @property {[messageId: string, status: Status, error?: ChatError]} status of an own message
- * @property {[frame: Frame]} typing
- * @property {[frame: Frame, text: string]} chunk of an answer, and all its text so far
- * @property {[frame: Frame]} receipt
- * @property {[frame: Frame]} match
- * @property {[frame: Frame]} aiStatus
- * @property {[frame: Frame]} conversation
- * @property {[state: State, detail: StateDetail]} state
- * @property {[error: ChatError]} error
- * @property {[frame: Frame]} system welcome, devices, shutdown, announcement
- */
-
-/**
- * What a session wants done.
- * @typedef {{kind: 'open'} | {kind: 'drop'} | {kind: 'refresh'}
- *   | {kind: 'send', frame: Frame}
- *   | {kind: 'emit', name: keyof Events, args: any[]}
- *   | {kind: 'settle', settle: () => void}
- *   | {kind: 'keep', failed: Failed} | {kind: 'forget', id: string}
- *   | {kind: 'fill', after: number}} Effect
- */
+/** @import {Ack, ChatOptions, ChunkFrame, Conversation, Effect, Events, Failed, Frame, Nack, Pending, SavedMessage, SentFrame, ServerFrame, State, StateDetail, Stream, SystemFrame, Welcome} from './types' */
 
 const CONNECT_TIMEOUT = 10_000;
 const PROBE_TIMEOUT = 5_000;
 // The server ends a typing indicator 4 s (its default) after the last sign of it.
 const TYPING_REPEAT = 2_500;
+const PROTOCOL = 1;
+const MAX_FRAME_BYTES = 65_536; // the server's default
+const ACK_TIMEOUT = 10_000;
+const MAX_KEPT = 10_000; // failed messages of a conversation in the storage
+const ENDED_STREAMS = 100; // whose late pieces are known as such
 const NORMAL = 1000;
 const GOING_AWAY = 1001;
+const PROTOCOL_ERROR = 1002;
 const BROKEN = 1006; // what a browser reports when there was no close frame
 const TRY_AGAIN_LATER = 1013;
 const TOKEN_EXPIRED = 4003;
-const FINAL_CODES = [NORMAL, 1002, 1007, 1008, 1009];
+const FINAL_CODES = [NORMAL, PROTOCOL_ERROR, 1007, 1008, 1009];
 const UNDECIDED = ['timeout', 'connection_lost', 'outcome_unknown'];
-const EVENT_OF = /** @type {Record<string, keyof Events>} */ ({
-  TYPING_INDICATOR: 'typing',
-  READ_RECEIPT: 'receipt',
-  NEW_MATCH: 'match',
-  AI_STATUS: 'aiStatus',
-  CONVERSATION_CREATED: 'conversation',
-});
 
 /** Why a message failed, or what else went wrong. */
 export class ChatError extends Error {
   /**
-   * @param {string} code the protocol's, `timeout`, `connection_lost` or `not_found`
+   * @param {string} code the protocol's, `timeout`, `connection_lost`, `not_found` or `invalid_frame`
    * @param {string} message
    * @param {{retryable?: boolean, retryAfter?: number, undecided?: boolean}} [more] seconds, where known
    */
@@ -106,7 +40,7 @@ export class ChatError extends Error {
     this.undecided = undecided;
   }
 
-  /** @param {Frame} frame NACK or ERROR */
+  /** @param {Pick<Frame, 'data' | 'error'>} frame NACK or ERROR */
   static of({ data, error }) {
     return new ChatError(error?.code ?? 'internal_error', String(data ?? 'Something went wrong'), {
       retryable: error?.retryable ?? false,
@@ -150,6 +84,72 @@ export function refreshDelay(token, wallClock) {
   }
 }
 
+/**
+ * Adds a piece to what there is of an answer.
+ * @param {Stream | undefined} stream
+ * @param {ChunkFrame['data']} piece
+ * @returns {Stream | null} null: it leaves a hole, contradicts what is there, or has nothing new
+ */
+export function grow(stream = { text: '', length: 0 }, { text = '', offset = stream.length }) {
+  if (offset === 0 && !stream.text.startsWith(text)) return { text, length: codePoints(text) }; // all of it, or a new start
+  if (offset > stream.length) return null;
+  const known = offset === stream.length ? '' : [...stream.text].slice(offset).join('');
+  if (text === known || !text.startsWith(known)) return null;
+  const news = text.slice(known.length);
+  return { text: stream.text + news, length: stream.length + codePoints(news) };
+}
+
+/** @param {unknown} value @returns {value is Record<string, any>} */
+const isObject = (value) => typeof value === 'object' && value !== null;
+/** @param {unknown} value @returns {value is string} */
+const isText = (value) => typeof value === 'string';
+/** @param {unknown} value */
+const isSeq = (value) => Number.isSafeInteger(value) && Number(value) > 0;
+/** @param {unknown} value by default what is before the first */
+const isPosition = (value = 0) => value === 0 || isSeq(value);
+/** @param {Record<string, any>} frame */
+const isSaved = ({ message_id, data, seq }) => isText(message_id) && isText(data) && isSeq(seq);
+/** @param {Record<string, any>} frame */
+const isChunk = ({ message_id, data }) =>
+  isText(message_id) && (data.aborted === true || (isText(data.text) && isPosition(data.offset)));
+/** @param {Record<string, any>} frame */
+const isAnswer = ({ message_id }) => isText(message_id);
+/** @param {Record<string, any>} frame */
+const isNews = ({ data }) => isObject(data);
+/** @param {Record<string, any>} frame */
+const isSystem = ({ data: { event, last_seq, gap } }) =>
+  event !== 'connected' || (isPosition(last_seq) && (!gap || (isSeq(gap.from) && isSeq(gap.to))));
+
+/** What this client leans on. @type {Map<string, (frame: Record<string, any>) => boolean>} */
+const SHAPES = new Map([
+  ['CHAT_MESSAGE', isSaved],
+  ['AI_RESPONSE', isSaved],
+  ['AI_RESPONSE_CHUNK', isChunk],
+  ['ACK', isAnswer],
+  ['NACK', isAnswer],
+  ['SYSTEM', isSystem],
+  ['TYPING_INDICATOR', isNews],
+  ['READ_RECEIPT', isNews],
+  ['NEW_MATCH', isNews],
+  ['CONVERSATION_CREATED', isNews],
+  ['AI_STATUS', isNews],
+]);
+
+/**
+ * @param {unknown} payload of a WebSocket message
+ * @returns {ServerFrame} of a known type, or of one to be skipped
+ * @throws {ChatError} invalid_frame
+ */
+export function parseFrame(payload) {
+  try {
+    const frame = isText(payload) && JSON.parse(payload);
+    if (isText(frame.type) && (SHAPES.get(frame.type)?.(frame) ?? true)) return frame;
+  } catch {
+    // no JSON, or not as deep as it should be
+  }
+  throw new ChatError('invalid_frame', `The server sent what is no frame: ${String(payload).slice(0, 200)}`);
+}
+
 /** What one device knows of one conversation; what is to be done is taken with `take()`. Times are in ms. */
 export class ChatSession {
   /** @type {State} */
@@ -177,13 +177,19 @@ export class ChatSession {
   #probeBy = Infinity;
   #retryAt = Infinity;
   #refreshAt = Infinity;
+  /** Nothing that is pending has an earlier deadline. */
+  #answerBy = Infinity;
   #typing = false;
   #typingAgainAt = 0;
-  /** Texts so far, by message_id. @type {Map<string, string>} */
+  /** Answers being written, by message_id. @type {Map<string, Stream>} */
   #streams = new Map();
+  /** The last answers that are saved. @type {Set<string>} */
+  #answers = new Set();
+  /** What the server takes, from the welcome. */
+  #bounds = { text: Infinity, frame: Infinity };
   /** The end of the gap that is being read. @type {number | null} */
   #gapEnd = null;
-  /** What came meanwhile. @type {Frame[]} */
+  /** What came meanwhile. @type {SavedMessage[]} */
   #held = [];
   /** @type {Effect[]} */
   #effects = [];
@@ -193,7 +199,7 @@ export class ChatSession {
     userId,
     conversationId,
     clientId,
-    ackTimeout = 10_000,
+    ackTimeout = ACK_TIMEOUT,
     maxAttempts = Infinity,
     now = monotonic,
     random = Math.random,
@@ -213,9 +219,8 @@ export class ChatSession {
 
   /** When `tick` is due. */
   get deadline() {
-    let first = Math.min(this.#aliveBy, this.#welcomeBy, this.#probeBy, this.#retryAt, this.#refreshAt);
-    for (const { deadline } of this.pending.values()) first = Math.min(first, deadline);
-    return first;
+    const answerBy = this.pending.size ? this.#answerBy : Infinity;
+    return Math.min(answerBy, this.#aliveBy, this.#welcomeBy, this.#probeBy, this.#retryAt, this.#refreshAt);
   }
 
   /** Of the next connection. */
@@ -273,7 +278,7 @@ export class ChatSession {
       this.#refreshAt = Infinity;
       this.#do({ kind: 'refresh' });
     }
-    for (const entry of this.pending.values()) if (entry.deadline <= now) this.#timedOut(entry);
+    if (this.#answerBy <= now) this.#timeOut(now);
   }
 
   /** Makes sure of the connection at once. */
@@ -296,15 +301,14 @@ export class ChatSession {
    * @param {number} [sent] before it failed
    */
   submit(frame, handles, sent = 0) {
-    const entry = { ...handles, frame, deadline: this.now() + this.ackTimeout, resent: false, sent };
+    const entry = { ...handles, frame, deadline: 0, resent: false, sent };
     this.pending.set(frame.message_id, entry);
+    this.#awaitAnswer(entry);
     if (frame.type === 'CHAT_MESSAGE') {
       this.#typing = false; // the message itself ends it
       // Kept from the start: the page may be closed before the answer.
-      this.#do({
-        kind: 'keep',
-        failed: { frame, error: connectionLost('The page was closed before it was delivered') },
-      });
+      const error = connectionLost('The page was closed before it was delivered');
+      this.#do({ kind: 'keep', failed: { frame, error }, underWay: true });
       this.#emit('status', frame.message_id, 'sending');
     }
     if (this.state === 'closed') this.#fail(entry, connectionLost('Not connected'));
@@ -315,6 +319,7 @@ export class ChatSession {
    * Takes a failed message out, to be sent again.
    * @param {string} id
    * @param {string} newId if it needs one
+   * @returns {{frame: SentFrame, sent?: number} | undefined}
    */
   takeFailed(id, newId) {
     const failed = this.failed.get(id);
@@ -322,6 +327,14 @@ export class ChatSession {
     this.discard(id);
     const { frame, error, sent } = failed;
     return error.undecided ? { frame, sent } : { frame: { ...frame, message_id: newId } };
+  }
+
+  /** One that failed elsewhere. @param {Failed} failed */
+  adopt(failed) {
+    const id = failed.frame.message_id;
+    if (this.pending.has(id) || this.failed.has(id)) return;
+    this.failed.set(id, failed);
+    this.#emit('status', id, 'failed', failed.error);
   }
 
   /** Gives a failed message up. @param {string} id */
@@ -338,13 +351,23 @@ export class ChatSession {
     this.#send({ type: 'TYPING_INDICATOR', data: { is_typing: on } });
   }
 
-  /** @param {Frame} frame */
+  /** @param {ServerFrame} frame as `parseFrame` returns it */
   received(frame) {
     this.#aliveBy = this.now() + this.#aliveFor;
     this.#probeBy = Infinity;
     switch (frame.type) {
       case 'SYSTEM':
         return this.#system(frame);
+      case 'TYPING_INDICATOR':
+        return this.#emit('typing', frame);
+      case 'READ_RECEIPT':
+        return this.#emit('receipt', frame);
+      case 'NEW_MATCH':
+        return this.#emit('match', frame);
+      case 'AI_STATUS':
+        return this.#emit('aiStatus', frame);
+      case 'CONVERSATION_CREATED':
+        return this.#emit('conversation', frame);
       case 'CHAT_MESSAGE':
       case 'AI_RESPONSE':
         return this.#saved(frame);
@@ -359,13 +382,11 @@ export class ChatSession {
       case 'ERROR':
         return this.#emit('error', ChatError.of(frame));
     }
-    const name = EVENT_OF[frame.type];
-    if (name) this.#emit(name, frame);
   }
 
-  /** @param {Frame} frame */
+  /** @param {Ack} frame */
   #acked(frame) {
-    const id = frame.message_id ?? '';
+    const id = frame.message_id;
     const entry = this.pending.get(id);
     if (entry) {
       this.pending.delete(id);
@@ -375,9 +396,9 @@ export class ChatSession {
     if (entry && this.#missedOwn(frame)) this.#abandon('A message went missing');
   }
 
-  /** @param {Frame} frame */
+  /** @param {Nack} frame */
   #nacked(frame) {
-    const entry = this.pending.get(frame.message_id ?? '');
+    const entry = this.pending.get(frame.message_id);
     if (!entry) return;
     const error = ChatError.of(frame);
     entry.sent -= 1;
@@ -385,16 +406,17 @@ export class ChatSession {
     this.#fail(entry, error);
   }
 
-  /** A saved message cannot have failed. @param {Frame} frame */
-  seen({ message_id: id = '', seq }) {
+  /** A saved message cannot have failed. @param {SavedMessage} frame */
+  seen(frame) {
+    const id = frame.message_id;
     const entry = this.pending.get(id);
-    if (entry) entry.seq = seq;
+    if (entry) entry.saved = frame;
     if (this.failed.delete(id)) this.#delivered(id);
   }
 
-  /** A page of the gap; an empty one ends it. @param {Frame[]} frames */
+  /** A page of the gap; an empty one ends it. @param {SavedMessage[]} frames */
   filled(frames) {
-    for (const frame of frames) if ((frame.seq ?? 0) > (this.lastSeq ?? 0)) this.#pass(frame);
+    for (const frame of frames) if (frame.seq > (this.lastSeq ?? 0)) this.#pass(frame);
     if (this.#gapEnd === null) return;
     if (frames.length && (this.lastSeq ?? 0) < this.#gapEnd)
       this.#do({ kind: 'fill', after: this.lastSeq ?? 0 });
@@ -432,25 +454,32 @@ export class ChatSession {
     this.#gapEnd = null;
   }
 
-  /** @param {Frame} frame */
+  /** @param {SystemFrame} frame */
   #system(frame) {
-    if (frame.data?.event === 'connected') return this.#welcomed(frame);
-    if (frame.data?.event === 'shutdown') this.#reconnectAfter = frame.data.reconnect_after ?? null;
+    const { data } = frame;
+    if (data.event === 'connected') return this.#welcomed(frame, data);
+    if (data.event === 'shutdown' && data.reconnect_after >= 0) this.#reconnectAfter = data.reconnect_after;
     this.#emit('system', frame);
   }
 
-  /** @param {Frame} frame */
-  #welcomed(frame) {
-    const { client_id = this.clientId, session_id, epoch, last_seq = 0, gap, heartbeat_timeout } = frame.data;
+  /** @param {SystemFrame} frame @param {Welcome} welcome */
+  #welcomed(frame, welcome) {
+    const { protocol = PROTOCOL, client_id = this.clientId, session_id, epoch, last_seq = 0, gap } = welcome;
+    if (protocol !== PROTOCOL) return this.#refuseProtocol(protocol);
     const replaced = this.lastSeq !== null && (epoch !== this.#epoch || last_seq < this.lastSeq);
     this.lastSeq = replaced ? 0 : (this.lastSeq ?? last_seq);
     this.clientId = client_id;
     this.#sessionId = session_id;
     this.#epoch = epoch;
     this.#welcomeSeq = last_seq;
+    this.#bounds = {
+      text: welcome.max_text_length ?? Infinity,
+      frame: welcome.max_frame_bytes ?? MAX_FRAME_BYTES,
+    };
+    if (replaced) this.#answers.clear();
     this.needsNewToken = false;
     this.#welcomeBy = Infinity;
-    this.#aliveFor = heartbeat_timeout * 1000 || Infinity;
+    this.#aliveFor = welcome.heartbeat_timeout > 0 ? welcome.heartbeat_timeout * 1000 : Infinity;
     this.#aliveBy = this.now() + this.#aliveFor;
     this.#setState('open', {});
     this.#emit('system', frame);
@@ -459,25 +488,39 @@ export class ChatSession {
       this.#do({ kind: 'fill', after: gap.from - 1 });
     } else this.#attempt = 0;
     for (const entry of this.pending.values()) {
-      if (replaced) entry.seq = undefined; // was of the old log
+      if (replaced) entry.saved = undefined; // was of the old log
       this.#transmit(entry);
     }
   }
 
-  /** A saved message, live or replayed. @param {Frame} frame */
-  #saved(frame) {
-    const seq = frame.seq ?? 0;
-    if (this.#gapEnd !== null) this.#held.push(frame);
-    else if (seq > (this.lastSeq ?? 0) + 1) this.#abandon('A message went missing');
-    else if (seq > (this.lastSeq ?? 0)) this.#pass(frame);
+  /** @param {unknown} protocol of the server */
+  #refuseProtocol(protocol) {
+    this.#do({ kind: 'drop' });
+    const reason = `The server speaks version ${protocol} of the protocol, this client version ${PROTOCOL}`;
+    this.end(PROTOCOL_ERROR, reason);
   }
 
-  /** @param {Frame} frame the next in seq order */
+  /** A saved message, live or replayed. @param {SavedMessage} frame */
+  #saved(frame) {
+    if (this.#gapEnd !== null) this.#held.push(frame);
+    else if (frame.seq > (this.lastSeq ?? 0) + 1) this.#abandon('A message went missing');
+    else if (frame.seq > (this.lastSeq ?? 0)) this.#pass(frame);
+  }
+
+  /** @param {SavedMessage} frame the next in seq order */
   #pass(frame) {
-    this.lastSeq = frame.seq ?? 0;
-    this.#streams.delete(frame.message_id ?? '');
+    this.lastSeq = frame.seq;
+    if (frame.type === 'AI_RESPONSE') this.#answered(frame.message_id);
     this.seen(frame);
     this.#emit('message', frame);
+  }
+
+  /** What still comes of this answer's stream is late. @param {string} id */
+  #answered(id) {
+    this.#streams.delete(id);
+    this.#answers.add(id);
+    const [oldest] = this.#answers;
+    if (this.#answers.size > ENDED_STREAMS) this.#answers.delete(oldest);
   }
 
   /** @param {number} end */
@@ -493,7 +536,7 @@ export class ChatSession {
   /**
    * An own message's broadcast comes before its ACK, or was lost on the way; but this says nothing of
    * duplicates, nor during a replay or a gap.
-   * @param {Frame} ack
+   * @param {Ack} ack
    */
   #missedOwn({ seq = 0, duplicate }) {
     const lastSeq = this.lastSeq ?? 0;
@@ -506,37 +549,68 @@ export class ChatSession {
     );
   }
 
-  /** @param {Frame} frame */
+  /** Tells of a piece only what continues the text, or begins it. @param {ChunkFrame} frame */
   #chunk(frame) {
-    const { text = '', aborted } = frame.data ?? {};
-    const id = frame.message_id ?? '';
-    // The first one on a connection has all the text so far.
-    const whole = (this.#streams.get(id) ?? '') + text;
-    if (aborted) this.#streams.delete(id);
-    else this.#streams.set(id, whole);
-    this.#emit('chunk', frame, whole);
+    const id = frame.message_id;
+    if (this.#answers.has(id)) return;
+    const stream = this.#streams.get(id);
+    if (frame.data.aborted) {
+      this.#streams.delete(id);
+      return this.#emit('chunk', frame, stream?.text ?? '');
+    }
+    const grown = grow(stream, frame.data);
+    if (!grown) return;
+    this.#streams.set(id, grown);
+    this.#emit('chunk', frame, grown.text);
+  }
+
+  /** @param {number} now */
+  #timeOut(now) {
+    this.#answerBy = Infinity;
+    for (const entry of this.pending.values()) {
+      if (entry.deadline > now) this.#answerBy = Math.min(this.#answerBy, entry.deadline);
+      else if (entry.resent)
+        this.#fail(entry, new ChatError('timeout', 'The server does not answer', { retryable: true }));
+      else this.#resend(entry);
+    }
   }
 
   /** @param {Pending} entry */
-  #timedOut(entry) {
-    if (entry.resent)
-      return this.#fail(entry, new ChatError('timeout', 'The server does not answer', { retryable: true }));
+  #resend(entry) {
     entry.resent = true;
-    entry.deadline = this.now() + this.ackTimeout;
+    this.#awaitAnswer(entry);
     this.#transmit(entry);
   }
 
   /** @param {Pending} entry */
+  #awaitAnswer(entry) {
+    entry.deadline = this.now() + this.ackTimeout;
+    this.#answerBy = Math.min(this.#answerBy, entry.deadline);
+  }
+
+  /** @param {Pending} entry */
   #transmit(entry) {
+    const excess = this.#excess(entry.frame);
+    if (excess)
+      return this.#fail(entry, new ChatError('message_too_long', excess, { undecided: entry.sent > 0 }));
     if (this.state !== 'open') return;
     entry.sent += 1;
     this.#send(entry.frame);
   }
 
+  /** What the server would refuse, or even close the connection for. @param {SentFrame} frame */
+  #excess(frame) {
+    const { text, frame: bytes } = this.#bounds;
+    if (frame.type === 'CHAT_MESSAGE' && isText(frame.data) && codePoints(frame.data) > text)
+      return `A message has at most ${text} characters`;
+    if (byteLength(JSON.stringify(frame)) > bytes) return `A frame has at most ${bytes} bytes`;
+    return undefined;
+  }
+
   /** @param {Pending} entry @param {ChatError} error */
   #fail(entry, error) {
-    const { frame, seq, sent } = entry;
-    if (seq && error.undecided) return this.#acked({ type: 'ACK', message_id: frame.message_id, seq });
+    const { frame, saved, sent } = entry;
+    if (saved && error.undecided) return this.#acked(ackOf(saved));
     this.pending.delete(frame.message_id);
     this.#do({ kind: 'settle', settle: () => entry.reject(error) });
     if (frame.type !== 'CHAT_MESSAGE') return;
@@ -577,79 +651,128 @@ export class ChatSession {
   }
 }
 
+/** What an ACK that was lost must have said. @param {SavedMessage} saved @returns {Ack} */
+function ackOf({ message_id, conversation_id, timestamp, seq }) {
+  const data = 'Message processed successfully';
+  return { type: 'ACK', message_id, conversation_id, timestamp, sender: 'server', seq, data };
+}
+
 /** @param {string} reason */
 function connectionLost(reason) {
   return new ChatError('connection_lost', reason, { retryable: true });
 }
 
-/** @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} FailedStorage */
-
-/** Failed messages of one conversation, in a storage that may be absent, full or forbidden. */
+/**
+ * Failed messages of one conversation, in a storage that may be absent, full, forbidden or damaged, and that
+ * other tabs write too. Each has a numbered slot; `end` is the number of the first that was never used.
+ */
 class FailedMessages {
-  #given;
+  /** When to load again: another device's message will have been answered or not. In ms, as `monotonic`. */
+  loadAt = Infinity;
+
+  #options;
   #key;
+  /** By message_id. @type {Map<string, number>} */
+  #slots = new Map();
+  /** Below it no slot is free. */
+  #lowest = 0;
 
-  /** @param {FailedStorage | undefined} storage @param {string} userId @param {string} conversationId */
-  constructor(storage, userId, conversationId) {
-    this.#given = storage;
-    this.#key = `chat/failed/${userId}/${conversationId}`;
+  /** @param {ChatOptions} options @param {string} conversationId */
+  constructor(options, conversationId) {
+    this.#options = options;
+    this.#key = `chat/failed/${options.userId}/${conversationId}/`;
   }
 
-  get #storage() {
-    return this.#given ?? (typeof document === 'undefined' ? undefined : localStorage);
-  }
-
-  /** @returns {Failed[]} */
+  /** @returns {Failed[]} in the order of their timestamps */
   load() {
-    try {
-      const kept = JSON.parse(this.#storage?.getItem(this.#key) ?? '[]');
-      return kept.map((/** @type {Failed} */ { frame, error }) => ({
-        frame,
-        error: new ChatError(error.code, error.message, error),
-      }));
-    } catch {
-      return [];
+    this.loadAt = Infinity;
+    const found = [];
+    for (let slot = 0; slot < this.#end; slot++) {
+      const failed = this.#read(slot);
+      if (failed) this.#slots.set(failed.frame.message_id, slot);
+      if (failed && !this.#isUnderWay(failed)) found.push(failed);
     }
+    return found.sort((a, b) => String(a.frame.timestamp).localeCompare(String(b.frame.timestamp)));
   }
 
-  /** @param {Failed} failed */
-  keep(failed) {
-    this.#replace(failed.frame.message_id, [failed]);
+  /** @param {Failed} failed @param {boolean} [underWay] it may have failed when somebody reads this */
+  keep({ frame, error }, underWay) {
+    const slot = this.#slots.get(frame.message_id) ?? this.#freeSlot();
+    if (slot >= MAX_KEPT) return;
+    const by = underWay ? this.#options.clientId : undefined;
+    this.#write(slot, JSON.stringify({ frame, error: { ...error, message: error.message }, by }));
+    this.#slots.set(frame.message_id, slot);
+    if (slot >= this.#end) this.#write('end', String(slot + 1));
   }
 
   /** @param {string} id */
   forget(id) {
-    this.#replace(id, []);
+    const slot = this.#slots.get(id);
+    this.#slots.delete(id);
+    if (slot === undefined || this.#read(slot)?.frame.message_id !== id) return; // another tab's by now
+    this.#write(slot, null);
+    this.#lowest = Math.min(this.#lowest, slot);
+    let end = this.#end;
+    while (end > 0 && this.#item(end - 1) === null) end -= 1;
+    this.#write('end', end ? String(end) : null);
   }
 
-  /** Reads anew each time: other tabs write here too. @param {string} id @param {Failed[]} by */
-  #replace(id, by) {
-    const others = this.load().filter(({ frame }) => frame.message_id !== id);
-    const list = [...others, ...by].map(({ frame, error }) => ({
-      frame,
-      error: { ...error, message: error.message },
-    }));
+  /** Another device still waits for its answer. @param {Failed & {by?: string}} failed */
+  #isUnderWay({ frame, by }) {
+    const { clientId, ackTimeout = ACK_TIMEOUT } = this.#options;
+    const left = Date.parse(String(frame.timestamp)) + 2 * ackTimeout - Date.now();
+    if (!clientId || !by || by === clientId || !(left > 0 && left <= 2 * ackTimeout)) return false;
+    this.loadAt = Math.min(this.loadAt, monotonic() + left);
+    return true;
+  }
+
+  #freeSlot() {
+    while (this.#lowest < MAX_KEPT && this.#item(this.#lowest) !== null) this.#lowest += 1;
+    return this.#lowest;
+  }
+
+  get #end() {
+    return Math.min(Number(this.#item('end')) || 0, MAX_KEPT);
+  }
+
+  /** @param {number} slot @returns {(Failed & {by?: string}) | undefined} */
+  #read(slot) {
     try {
-      if (list.length) this.#storage?.setItem(this.#key, JSON.stringify(list));
-      else this.#storage?.removeItem(this.#key);
+      const { frame, error, by } = JSON.parse(this.#item(slot) ?? '');
+      if (!isText(frame.message_id) || !isText(frame.data)) return undefined;
+      return {
+        frame: { ...frame, type: 'CHAT_MESSAGE' },
+        error: new ChatError(error.code, error.message, error),
+        by,
+      };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** @param {number | string} name */
+  #item(name) {
+    try {
+      return this.#storage?.getItem(this.#key + name) ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @param {number | string} name @param {string | null} value */
+  #write(name, value) {
+    try {
+      if (value === null) this.#storage?.removeItem(this.#key + name);
+      else this.#storage?.setItem(this.#key + name, value);
     } catch {
       // not there after a reload, and nothing worse
     }
   }
-}
 
-/**
- * @typedef {object} ChatOptions
- * @property {string} url the server's origin
- * @property {string} userId
- * @property {string} conversationId
- * @property {string} [clientId] the device: keep it across reloads
- * @property {() => string | Promise<string>} [getToken] a JWT; called for every connection and before it runs out
- * @property {number} [ackTimeout] ms
- * @property {number} [maxAttempts] failed attempts in a row before giving up
- * @property {FailedStorage} [storage] of failed messages; in a browser localStorage
- * @property {any} [WebSocket] a class, where there is no global one
- */
+  get #storage() {
+    return this.#options.storage ?? (typeof document === 'undefined' ? undefined : localStorage);
+  }
+}
 
 /** One conversation at a time; see `Events` for what it tells. */
 export class ChatManager {
@@ -676,7 +799,7 @@ export class ChatManager {
   constructor(options) {
     this.#Socket = options.WebSocket ?? globalThis.WebSocket;
     if (!this.#Socket) throw new TypeError('No global WebSocket: pass a class as the option WebSocket');
-    this.#options = { ...options, clientId: options.clientId ?? newId() };
+    this.#options = options;
     [this.#session, this.#failedMessages] = this.#begin(options.conversationId);
   }
 
@@ -734,7 +857,7 @@ export class ChatManager {
 
   /**
    * @param {string} text
-   * @returns {Promise<Frame>} the ACK: saved, and on its way to every device; rejected with a `ChatError`
+   * @returns {Promise<Ack>} saved, and on its way to every device; rejected with a `ChatError`
    */
   sendMessage(text) {
     return this.sendWithAck({ type: 'CHAT_MESSAGE', data: wellFormed(text) });
@@ -743,7 +866,7 @@ export class ChatManager {
   /**
    * Sends any frame.
    * @param {Frame} frame
-   * @returns {Promise<Frame>}
+   * @returns {Promise<Ack>}
    */
   sendWithAck(frame) {
     const { conversationId: conversation_id } = this;
@@ -758,6 +881,7 @@ export class ChatManager {
   /**
    * Sends a failed message again: with the same id if it may have been saved, else with a new one.
    * @param {string} messageId
+   * @returns {Promise<Ack>}
    */
   retry(messageId) {
     const again = this.#session.takeFailed(messageId, newId());
@@ -782,9 +906,15 @@ export class ChatManager {
     return this.sendWithAck({ type: 'READ_RECEIPT', data: { message_id: messageId } });
   }
 
-  /** Stops an answer that is being written. @param {string} messageId of its chunks */
+  /**
+   * Stops an answer: what was written so far is saved, with `finish: 'cancelled'`.
+   * @param {string} [messageId] of its chunks; without one whatever is being written or prepared
+   */
   cancelResponse(messageId) {
-    return this.sendWithAck({ type: 'CANCEL_RESPONSE', data: { message_id: messageId } });
+    return this.sendWithAck({
+      type: 'CANCEL_RESPONSE',
+      data: messageId === undefined ? {} : { message_id: messageId },
+    });
   }
 
   /** Asks `getToken` for a new token and gives it to the open connection. */
@@ -804,7 +934,7 @@ export class ChatManager {
   /**
    * Saved messages, ascending: the newest, or those next to a seq.
    * @param {{beforeSeq?: number, afterSeq?: number, limit?: number, signal?: AbortSignal}} [page]
-   * @returns {Promise<{items: Frame[], has_more: boolean}>}
+   * @returns {Promise<{items: SavedMessage[], has_more: boolean}>}
    */
   async history({ beforeSeq, afterSeq, limit = 50, signal } = {}) {
     const session = this.#session;
@@ -821,8 +951,8 @@ export class ChatManager {
   }
 
   /**
-   * The user's conversations, each with its `ai`, `last_message` and `unread`.
-   * @returns {Promise<any[]>}
+   * The user's conversations.
+   * @returns {Promise<Conversation[]>}
    */
   async conversations() {
     return (await this.#get(`/api/conversations?${new URLSearchParams({ user_id: this.userId })}`)).items;
@@ -840,12 +970,12 @@ export class ChatManager {
     return () => void listeners.delete(fn);
   }
 
-  /** Settles the promise of a message. @param {Frame} frame an ACK */
+  /** Settles the promise of a message. @param {Omit<Ack, 'type'>} frame */
   handleACK(frame) {
     this.#take({ ...frame, type: 'ACK' });
   }
 
-  /** Rejects the promise of a message. @param {Frame} frame a NACK */
+  /** Rejects the promise of a message. @param {Omit<Nack, 'type'>} frame */
   handleNACK(frame) {
     this.#take({ ...frame, type: 'NACK' });
   }
@@ -853,10 +983,10 @@ export class ChatManager {
   /**
    * @param {SentFrame} frame
    * @param {number} [sent]
-   * @returns {Promise<Frame>}
+   * @returns {Promise<Ack>}
    */
   #submit(frame, sent) {
-    /** @type {Promise<Frame>} */
+    /** @type {Promise<Ack>} */
     const answer = new Promise((resolve, reject) => this.#session.submit(frame, { resolve, reject }, sent));
     answer.catch(() => {}); // the status event tells it too: no unhandled rejection
     this.#run();
@@ -868,13 +998,9 @@ export class ChatManager {
    * @returns {[ChatSession, FailedMessages]}
    */
   #begin(conversationId) {
-    const { userId, clientId, storage } = this.#options;
-    const session = new ChatSession({
-      ...this.#options,
-      conversationId,
-      clientId: this.#session?.clientId ?? clientId,
-    });
-    const kept = new FailedMessages(storage, userId, conversationId);
+    const clientId = this.#session?.clientId ?? this.#options.clientId ?? newId();
+    const session = new ChatSession({ ...this.#options, conversationId, clientId });
+    const kept = new FailedMessages(this.#options, conversationId);
     for (const failed of kept.load()) session.failed.set(failed.frame.message_id, failed);
     return [session, kept];
   }
@@ -883,9 +1009,11 @@ export class ChatManager {
   #run() {
     this.#perform();
     clearTimeout(this.#timer);
-    // setTimeout takes no more than 31 bits.
-    const wait = Math.min(this.#session.deadline - monotonic(), 2 ** 31 - 1);
-    if (this.#session.deadline !== Infinity) this.#timer = setTimeout(() => this.#tick(), Math.max(0, wait));
+    if (this.#deadline !== Infinity) {
+      // setTimeout takes no more than 31 bits.
+      const wait = Math.min(this.#deadline - monotonic(), 2 ** 31 - 1);
+      this.#timer = setTimeout(() => this.#tick(), Math.max(0, wait));
+    }
     this.#tell();
   }
 
@@ -904,8 +1032,15 @@ export class ChatManager {
     this.#telling = false;
   }
 
+  get #deadline() {
+    const { deadline, state } = this.#session;
+    return state === 'closed' ? deadline : Math.min(deadline, this.#failedMessages.loadAt);
+  }
+
   #tick() {
     this.#session.tick();
+    if (this.#failedMessages.loadAt <= monotonic())
+      for (const failed of this.#failedMessages.load()) this.#session.adopt(failed);
     this.#run();
   }
 
@@ -921,7 +1056,7 @@ export class ChatManager {
       case 'settle':
         return effect.settle();
       case 'keep':
-        return this.#failedMessages.keep(effect.failed);
+        return this.#failedMessages.keep(effect.failed, effect.underWay);
       case 'forget':
         return this.#failedMessages.forget(effect.id);
       case 'fill':
@@ -982,16 +1117,22 @@ export class ChatManager {
     this.#run();
   }
 
-  /** @param {string} text */
-  #received(text) {
-    const frame = JSON.parse(text);
+  /** @param {unknown} payload */
+  #received(payload) {
+    let frame;
+    try {
+      frame = parseFrame(payload);
+    } catch (error) {
+      return this.#emit('error', [error]);
+    }
     if (frame.type === 'ACK') return this.handleACK(frame);
     if (frame.type === 'NACK') return this.handleNACK(frame);
     this.#take(frame);
-    if (frame.data?.event === 'connected' && this.#token) this.#useToken(this.#token);
+    if (frame.type === 'SYSTEM' && frame.data.event === 'connected' && this.#token)
+      this.#useToken(this.#token);
   }
 
-  /** @param {Frame} frame */
+  /** @param {ServerFrame} frame */
   #take(frame) {
     this.#session.received(frame);
     this.#run();
@@ -1067,6 +1208,7 @@ export class ChatManager {
 
 /** A UUID; crypto.randomUUID is not there over plain http. */
 function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
   return '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, (c) =>
     (+c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (+c / 4)))).toString(16),
   );
@@ -1079,4 +1221,14 @@ function monotonic() {
 /** The server refuses a frame with a lone surrogate. @param {string} text */
 function wellFormed(text) {
   return text.replace(/\p{Surrogate}/gu, '\uFFFD');
+}
+
+/** @param {string} text */
+function codePoints(text) {
+  return [...text].length;
+}
+
+/** In UTF-8. @param {string} text */
+function byteLength(text) {
+  return new TextEncoder().encode(text).length;
 }

@@ -382,10 +382,10 @@ class ChatPage {
         list.map((item) => ({
           id: item.conversation_id,
           ai: item.ai,
-          last:
-            item.last_message &&
-            `${item.last_message.type === 'CHAT_MESSAGE' ? 'You: ' : ''}${item.last_message.data}`,
-          at: item.last_message && new Date(item.last_message.timestamp),
+          last: item.last_message
+            ? `${item.last_message.type === 'CHAT_MESSAGE' ? 'You: ' : ''}${item.last_message.data}`
+            : undefined,
+          at: item.last_message ? new Date(item.last_message.timestamp) : undefined,
           unread: item.unread,
         })),
       );

@@ -203,18 +203,227 @@ test('a failed message that the history has was delivered after all', async () =
   assert.equal(storage.size, 0);
 });
 
-test('a storage that throws, or holds nonsense, is as good as none', async () => {
-  const broken = {
-    getItem: () => '{"no": "list"}',
-    setItem() {
-      throw new Error('full');
-    },
-    removeItem() {
-      throw new Error('forbidden');
-    },
+test('3,000 failed messages cost the storage one entry each, and go one by one', async () => {
+  const storage = new MemoryStorage();
+  let written = 0;
+  const counting = {
+    ...storage,
+    setItem: (key, value) => void ((written += value.length), storage.setItem(key, value)),
   };
-  const chat = await connected({ storage: broken });
+  server.onMessage = ({ message_id }, socket) =>
+    socket.send(
+      JSON.stringify({ type: 'NACK', message_id, data: 'No', error: { code: 'refused', retryable: false } }),
+    );
+  const chat = await connected({ storage: counting });
+  const texts = Array.from({ length: 3_000 }, (_, number) => `text ${number}`);
+  await Promise.allSettled(texts.map((text) => chat.sendMessage(text)));
+  assert.ok(written < 3_000 * 1_500, `${written} characters written`);
+  const again = manager({ storage });
+  assert.deepEqual(
+    [...again.failedMessages.values()].map(({ frame }) => frame.data),
+    texts,
+  );
+  for (const id of [...again.failedMessages.keys()].sort()) again.discard(id);
+  assert.equal(storage.size, 0);
+});
+
+test('a slot that another tab has used since is left to it', async () => {
+  const storage = new MemoryStorage();
+  server.onMessage = () => {};
+  const first = await connected({ storage, ackTimeout: 5 });
+  await assert.rejects(first.sendMessage('first'));
+  const second = manager({ storage });
+  first.discard([...first.failedMessages.keys()][0]);
+  await assert.rejects(first.sendMessage('second'));
+  second.discard([...second.failedMessages.keys()][0]);
+  assert.deepEqual(
+    [...manager({ storage }).failedMessages.values()].map(({ frame }) => frame.data),
+    ['second'],
+  );
+});
+
+test('what another tab still waits for has not failed here, until it must have', async () => {
+  const storage = new MemoryStorage();
+  server.onMessage = () => {};
+  const other = await connected({ storage, clientId: 'one' });
+  const patient = { storage, clientId: 'two', ackTimeout: 50 };
+  other.sendMessage('hello');
+  assert.equal(manager({ storage, clientId: 'one' }).failedMessages.size, 1); // the same tab, reloaded
+  const chat = manager(patient);
+  assert.equal(chat.failedMessages.size, 0);
+  const status = record(chat, 'status');
+  chat.connect();
+  await until(() => status.length);
+  assert.deepEqual(status[0].slice(0, 2), [[...other.pendingMessages.keys()][0], 'failed']);
+});
+
+for (const [what, item] of Object.entries({
+  'an object': '{"no": "list"}',
+  'no JSON': '{{',
+  'a number': '12',
+  'a huge number': '1e15',
+  null: 'null',
+  'a frame that is null': '{"frame": null, "error": null}',
+  'no error': '{"frame": {"message_id": "m", "data": "text"}}',
+  'numbers for texts': '{"frame": {"message_id": 1, "data": 2, "timestamp": 3}, "error": {"code": 4}}',
+})) {
+  test(`a storage that holds ${what}, and takes nothing, is as good as none`, async () => {
+    const broken = {
+      getItem: () => item,
+      setItem() {
+        throw new Error('full');
+      },
+      removeItem() {
+        throw new Error('forbidden');
+      },
+    };
+    const chat = await connected({ storage: broken });
+    assert.equal(chat.failedMessages.size, 0);
+    assert.equal((await chat.sendMessage('hello')).seq, 1);
+    await assert.rejects(chat.sendMessage('a'.repeat(70_000)), { code: 'message_too_long' });
+  });
+}
+
+test('a damaged entry harms no other one', async () => {
+  const storage = new MemoryStorage();
+  server.onMessage = () => {};
+  const chat = await connected({ storage, ackTimeout: 5 });
+  await Promise.allSettled([chat.sendMessage('one'), chat.sendMessage('two')]);
+  const [first] = storage.keys;
+  storage.setItem(first, storage.getItem(first).slice(0, 20));
+  assert.deepEqual(
+    [...manager({ storage }).failedMessages.values()].map(({ frame }) => frame.data),
+    ['two'],
+  );
+});
+
+test('a storage that throws at every touch is as good as none', async () => {
+  const storage = new Proxy(
+    {},
+    {
+      get: () => {
+        throw new Error('forbidden');
+      },
+    },
+  );
+  const chat = await connected({ storage });
   assert.equal((await chat.sendMessage('hello')).seq, 1);
+});
+
+test('what is no frame is told as an error and harms nothing, whatever it is', async () => {
+  const chat = await connected();
+  const errors = record(chat, 'error');
+  const nonsense = [
+    'null',
+    '[]',
+    '7',
+    '"text"',
+    '{',
+    '',
+    '{}',
+    '{"type": null}',
+    '{"type": "SYSTEM"}',
+    '{"type": "SYSTEM", "data": null}',
+    '{"type": "CHAT_MESSAGE"}',
+    '{"type": "CHAT_MESSAGE", "message_id": "m", "data": "text", "seq": "1"}',
+    '{"type": "CHAT_MESSAGE", "message_id": "m", "data": "text", "seq": 1.5}',
+    '{"type": "AI_RESPONSE_CHUNK", "message_id": "m"}',
+    '{"type": "AI_RESPONSE_CHUNK", "message_id": "m", "data": {"text": "a", "offset": -1}}',
+    '{"type": "ACK"}',
+    '{"type": "TYPING_INDICATOR"}',
+    '{"type": "SYSTEM", "data": {"event": "connected", "last_seq": "x"}}',
+    '{"type": "SYSTEM", "data": {"event": "connected", "gap": {"from": 1}}}',
+    Buffer.from([1, 2, 3]),
+    Buffer.from('{"type": "PING"}'),
+  ];
+  for (const payload of nonsense) for (const socket of server.sockets) socket.send(payload);
+  assert.equal((await chat.sendMessage('hello')).seq, 1);
+  assert.deepEqual(
+    errors.map(([{ code }]) => code),
+    nonsense.map(() => 'invalid_frame'),
+  );
+  assert.equal(server.connections.length, 1);
+});
+
+test('no JSON at all throws out of onmessage', () => {
+  const random = (list) => list[Math.floor(Math.random() * list.length)];
+  const types = [
+    'SYSTEM',
+    'ACK',
+    'NACK',
+    'CHAT_MESSAGE',
+    'AI_RESPONSE_CHUNK',
+    'PING',
+    'ERROR',
+    'AI_STATUS',
+    'constructor',
+    '__proto__',
+  ];
+  const names = [
+    'type',
+    'message_id',
+    'data',
+    'seq',
+    'error',
+    'event',
+    'gap',
+    'from',
+    'to',
+    'text',
+    'offset',
+    'last_seq',
+    'reconnect_after',
+    'heartbeat_timeout',
+  ];
+  const value = (depth) =>
+    random([
+      () => random([null, true, -1, 0, 1, 2.5, 1e300, '', 'x', 'connected', 'shutdown', [], {}]),
+      () => random(types),
+      () =>
+        depth
+          ? Object.fromEntries(
+              names.filter(() => Math.random() < 0.4).map((name) => [name, value(depth - 1)]),
+            )
+          : 1,
+    ])();
+  let socket;
+  class Silent {
+    constructor() {
+      socket = this;
+    }
+    send() {}
+    close() {}
+  }
+  const chat = manager({ WebSocket: Silent });
+  for (const [name] of [['message'], ['chunk'], ['typing'], ['error'], ['system']]) chat.on(name, () => {});
+  chat.connect();
+  for (let round = 0; round < 20_000; round++) {
+    const frame = { ...value(2), type: random(types) };
+    socket.onmessage({ data: JSON.stringify(Math.random() < 0.9 ? frame : value(2)) });
+    if (chat.state === 'reconnecting' || chat.state === 'closed') chat.connect();
+  }
+});
+
+test('one text beyond the bounds is refused alone', async () => {
+  server.welcome = { max_text_length: 4000 };
+  const chat = await connected();
+  const errors = ['a'.repeat(70_000), '\u6f22'.repeat(22_000), '\u{1F600}'.repeat(4_001)].map((text) =>
+    chat.sendMessage(text).catch((error) => error.code),
+  );
+  const fits = chat.sendMessage('\u{1F600}'.repeat(4_000));
+  assert.deepEqual(await Promise.all(errors), Array(3).fill('message_too_long'));
+  assert.equal((await fits).seq, 1);
+  assert.equal(server.connections.length, 1);
+});
+
+test('a server of another protocol version ends it with a reason', async () => {
+  server.welcome = { protocol: 2 };
+  const chat = manager();
+  const states = record(chat, 'state');
+  chat.connect();
+  await until(() => chat.state === 'closed');
+  assert.match(states.at(-1)[1].reason, /protocol/);
+  await until(() => server.sockets.size === 0);
 });
 
 test('a server that is killed in the middle of a message gets it again after its restart, once', async () => {
@@ -463,11 +672,13 @@ test('markRead and cancelResponse are answered', async () => {
   const chat = await connected();
   await chat.markRead('ai1');
   await chat.cancelResponse('ai2');
+  await chat.cancelResponse();
   assert.deepEqual(
-    server.received.map(({ type, data }) => [type, data.message_id]),
+    server.received.map(({ type, data }) => [type, data]),
     [
-      ['READ_RECEIPT', 'ai1'],
-      ['CANCEL_RESPONSE', 'ai2'],
+      ['READ_RECEIPT', { message_id: 'ai1' }],
+      ['CANCEL_RESPONSE', { message_id: 'ai2' }],
+      ['CANCEL_RESPONSE', {}],
     ],
   );
 });

@@ -117,6 +117,9 @@ export class MemoryStorage {
   get size() {
     return this.#items.size;
   }
+  get keys() {
+    return [...this.#items.keys()];
+  }
 }
 
 /** Waits until the condition holds. */

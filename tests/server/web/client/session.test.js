@@ -1,95 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { backoff, ChatSession, reconnectsAfter, refreshDelay } from '../../../../server/web/chat-client.js';
-
-/** A session with a clock that the test moves, and all that it wanted done so far. */
-class Bench {
-  clock = 0;
-  /** @type {import('../../../../server/web/chat-client.js').Effect[]} */
-  done = [];
-
-  constructor(options = {}) {
-    this.session = new ChatSession({
-      userId: 'kai',
-      conversationId: 'conv_ai_alex',
-      clientId: 'phone',
-      now: () => this.clock,
-      random: () => 1,
-      ...options,
-    });
-  }
-
-  /** Moves the clock, and takes what the session wants. */
-  after(ms = 0) {
-    this.clock += ms;
-    this.session.tick();
-    for (let effect; (effect = this.session.take());) this.done.push(effect);
-    return this;
-  }
-
-  clear() {
-    this.after().done = [];
-    return this;
-  }
-
-  count(kind) {
-    return this.after().done.filter((effect) => effect.kind === kind).length;
-  }
-
-  get sent() {
-    return this.after()
-      .done.filter(({ kind }) => kind === 'send')
-      .map(({ frame }) => frame);
-  }
-
-  told(name) {
-    return this.after()
-      .done.filter((effect) => effect.kind === 'emit' && effect.name === name)
-      .map(({ args }) => args);
-  }
-
-  welcome(data = {}) {
-    this.session.received({
-      type: 'SYSTEM',
-      message_id: 'w',
-      data: {
-        event: 'connected',
-        client_id: 'phone',
-        session_id: 's1',
-        epoch: 'e1',
-        last_seq: 0,
-        gap: null,
-        heartbeat_timeout: 60,
-        ...data,
-      },
-    });
-    return this;
-  }
-
-  open(data) {
-    this.session.connect();
-    return this.welcome(data).clear();
-  }
-
-  saved(seq, more = {}) {
-    this.session.received({ type: 'AI_RESPONSE', message_id: `m${seq}`, seq, data: `text ${seq}`, ...more });
-    return this;
-  }
-
-  submit(message_id, text = 'hi') {
-    this.session.submit({ type: 'CHAT_MESSAGE', message_id, data: text }, { resolve() {}, reject() {} });
-    return this;
-  }
-
-  get seqs() {
-    return this.told('message').map(([frame]) => frame.seq);
-  }
-
-  get path() {
-    return new URL(this.session.path, 'http://host');
-  }
-}
+import { backoff, reconnectsAfter, refreshDelay } from '../../../../server/web/chat-client.js';
+import { Bench } from './bench.js';
 
 test('close codes decide about reconnecting, unknown ones by their range', () => {
   for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 4000, 4001, 4002, 4003, 4499])
@@ -168,16 +81,14 @@ test('a NACK fails the message with the code, and a retry takes a new id', () =>
 });
 
 test('after outcome_unknown, a time-out or a lost connection a retry keeps the id', () => {
-  const bench = new Bench({ maxAttempts: 0 }).open().submit('unknown').submit('late').submit('lost');
+  const bench = new Bench({ maxAttempts: 0 }).open().submit('unknown').submit('late');
   bench.session.received({
     type: 'NACK',
     message_id: 'unknown',
     data: '?',
     error: { code: 'outcome_unknown', retryable: true },
   });
-  bench.session.pending.get('late').deadline = 0;
-  bench.session.pending.get('late').resent = true;
-  bench.after().session.lost(1006, '');
+  bench.after(10_000).after(10_000).submit('lost').session.lost(1006, '');
   assert.deepEqual(
     [...bench.session.failed.values()].map(({ error }) => error.code),
     ['outcome_unknown', 'timeout', 'connection_lost'],
@@ -419,22 +330,6 @@ test('after an expired token any will do once a new one was taken', () => {
   assert.equal(bench.session.needsNewToken, false);
 });
 
-test('chunks grow into the text so far, anew after a reconnection', () => {
-  const bench = new Bench().open();
-  const chunk = (data) => bench.session.received({ type: 'AI_RESPONSE_CHUNK', message_id: 'x', data });
-  chunk({ text: 'Hel', index: 0 });
-  chunk({ text: 'lo', index: 1 });
-  bench.session.lost(1006, '');
-  bench.session.connect();
-  bench.welcome();
-  chunk({ text: 'Hello wor', index: 4 });
-  chunk({ text: 'ld', index: 5 });
-  assert.deepEqual(
-    bench.told('chunk').map(([, text]) => text),
-    ['Hel', 'Hello', 'Hello wor', 'Hello world'],
-  );
-});
-
 test('attempts are spaced by the backoff and give up after maxAttempts', () => {
   const bench = new Bench({ maxAttempts: 2 });
   bench.session.connect();
@@ -540,4 +435,67 @@ test('frames for the application come as events', () => {
   });
   assert.equal(bench.told('error')[0][0].code, 'invalid_json');
   bench.session.received({ type: 'SOMETHING_NEW', data: {} });
+});
+
+test('what is longer than the server takes fails by itself, before it is sent', () => {
+  const bench = new Bench().open({ max_text_length: 3 });
+  bench.submit('long', 'four').submit('short', '\u{1F600}\u{1F600}\u{1F600}'); // three code points
+  assert.deepEqual(
+    bench.sent.map(({ message_id }) => message_id),
+    ['short'],
+  );
+  const [id, status, error] = bench.told('status').find(([, status]) => status === 'failed');
+  assert.deepEqual([id, status, error.code, error.retryable], ['long', 'failed', 'message_too_long', false]);
+  assert.equal(bench.session.takeFailed('long', 'again')?.frame.message_id, 'again');
+});
+
+test('what was said before the first welcome is measured with it', () => {
+  const bench = new Bench();
+  bench.session.connect();
+  bench.submit('long', 'four').submit('short', 'one');
+  assert.deepEqual([...bench.session.pending.keys()], ['long', 'short']);
+  bench.welcome({ max_text_length: 3 });
+  assert.deepEqual([...bench.session.pending.keys()], ['short']);
+  assert.equal(bench.session.failed.get('long')?.error.code, 'message_too_long');
+});
+
+test('a frame of more bytes than the server takes fails by itself', () => {
+  for (const [welcome, most] of [
+    [{}, 65_536],
+    [{ max_frame_bytes: 200 }, 200],
+  ]) {
+    const bench = new Bench().open(welcome);
+    const frame = (message_id, note) => ({ type: 'AUTH_REFRESH', message_id, data: { token: note } });
+    const room = most - JSON.stringify(frame('a', '')).length;
+    const reasons = [];
+    const handles = { resolve() {}, reject: (error) => reasons.push(error.code) };
+    bench.session.submit(frame('a', '\u00e9'.repeat(room / 2)), handles); // two bytes each
+    bench.session.submit(frame('b', `${'\u00e9'.repeat(room / 2)}xx`), handles);
+    assert.deepEqual(
+      bench.sent.map(({ message_id }) => message_id),
+      ['a'],
+    );
+    for (const { kind, settle } of bench.done) if (kind === 'settle') settle();
+    assert.deepEqual(reasons, ['message_too_long']);
+  }
+});
+
+test('one that may have been saved under wider bounds keeps its id', () => {
+  const bench = new Bench().open({ max_text_length: 9 }).submit('a', 'four');
+  bench.session.lost(1006, '');
+  bench.session.connect();
+  bench.welcome({ max_text_length: 3 });
+  assert.equal(bench.session.takeFailed('a', 'b')?.frame.message_id, 'a');
+});
+
+test('a server of another protocol version is not tried again', () => {
+  const bench = new Bench();
+  bench.session.connect();
+  bench.submit('a').welcome({ protocol: 2 });
+  assert.equal(bench.count('drop'), 1);
+  const [state, { code, reason }] = bench.told('state').at(-1);
+  assert.deepEqual([state, code], ['closed', 1002]);
+  assert.match(reason, /version 2 .* version 1/);
+  assert.equal(bench.session.failed.get('a')?.error.message, reason);
+  assert.equal(bench.session.deadline, Infinity);
 });
