@@ -600,11 +600,11 @@ export class ChatSession {
 
   /** What the server would refuse, or even close the connection for. @param {SentFrame} frame */
   #excess(frame) {
-    const { text, frame: bytes } = this.#bounds;
-    if (frame.type === 'CHAT_MESSAGE' && isText(frame.data) && codePoints(frame.data) > text)
-      return `A message has at most ${text} characters`;
-    if (byteLength(JSON.stringify(frame)) > bytes) return `A frame has at most ${bytes} bytes`;
-    return undefined;
+    const characters = frame.type === 'CHAT_MESSAGE' && isText(frame.data) ? codePoints(frame.data) : 0;
+    const bytes = byteLength(JSON.stringify(frame));
+    const most = this.#bounds;
+    if (characters > most.text) return `The text has ${characters} characters, at most ${most.text}`;
+    return bytes > most.frame ? `The frame has ${bytes} bytes, at most ${most.frame}` : undefined;
   }
 
   /** @param {Pending} entry @param {ChatError} error */
