@@ -30,7 +30,7 @@ from server.api.users import users_router
 from server.api.websocket import websocket_route
 from server.logs import configure_logs
 from server.ports import StoreUnavailable
-from server.runtime.tokens import UnusableKey
+from server.runtime.base.tokens import UnusableKey
 from server.settings import Settings, shown
 from server.store.file_lock import DatabaseInUse
 from server.store.sqlite_schema import SchemaTooNew
@@ -45,13 +45,14 @@ _CANNOT_START: Final = 2  # exit code: usage or configuration
 
 def add_routes(app: FastAPI, services: Services) -> None:
     """Everything that the server answers."""
-    install_error_handlers(app, services.manager.metrics)
-    app.state.store = services.store
-    app.router.routes.append(websocket_route(services.gateway, services.door, services.manager.metrics))
-    app.include_router(health_router(services.condition))
+    node = services.node
+    install_error_handlers(app, node.metrics)
+    app.state.store = node.store
+    app.router.routes.append(websocket_route(node.joins, services.checks, node.metrics))
+    app.include_router(health_router(services.health))
     app.include_router(stats_router(services.stats))
     app.include_router(prometheus_router(services.stats))
-    guards = [Depends(no_writes_while_draining(services.shutdown))]
+    guards = [Depends(no_writes_while_draining(node.shutdown))]
     for router in (
         ai_messages_router(services.ai_messages),
         ai_signals_router(services.ai_signals),
@@ -88,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_services(settings) as services:
             add_routes(app, services)
             yield
-            await services.shutdown.drain()
+            await services.node.shutdown.drain()
 
     app = _new_app(settings)
     app.router.lifespan_context = lifespan
@@ -136,7 +137,7 @@ async def _serve(settings: Settings) -> int:
         host, port = settings.server.host, settings.server.port
         config = server_config(app, host, port, Limits(settings.limits.max_frame_bytes))
         on_started = partial(_tell_addresses, settings.server.web_client)
-        server = Server(config, services.shutdown.drain, settings.server.shutdown_grace, on_started)
+        server = Server(config, services.node.shutdown.drain, settings.server.shutdown_grace, on_started)
         try:
             await server.serve()
         except OSError as fault:

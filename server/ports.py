@@ -15,7 +15,7 @@ from server.core.model import (
     StoredMessage,
     Summary,
 )
-from server.core.turns import Turn
+from server.core.turn_rules import Turn
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
-from server.core.turns import Turn
+from server.core.turn_rules import Turn
 from server.protocol import MessageType
 
 

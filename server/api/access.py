@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.errors import error_answer
-from server.core.admission import origin_allowed
+from server.core.connection_limits import origin_allowed
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ErrorCode, is_identifier
-from server.runtime.tokens import Claims, Tokens
+from server.runtime.base.tokens import Claims, Tokens
 
 _OPEN_PATHS: Final = frozenset({"/", "/health", "/health/live", "/app"})
 OPEN_FOLDER: Final = "/app/"

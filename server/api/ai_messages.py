@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from server.api.ai_room import AIRooms
 from server.api.bodies import StrictJsonRoute, Text
 from server.api.errors import ApiError, write_responses
-from server.core.clock import rfc3339
 from server.core.inbound import check_text
 from server.core.model import STORE_UNAVAILABLE, Refused
+from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
 from server.protocol import ACK_TEXT, Identifier
-from server.runtime.ai_speech import AISpeech, Spoken
-from server.runtime.ids import IdMaker
-from server.runtime.room import Room
+from server.runtime.answers.ai_speech import AISpeech, Spoken
+from server.runtime.base.ids import IdMaker
+from server.runtime.rooms.room import Room
 
 
 class AIMessage(BaseModel):

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from server.api.errors import ApiError, not_found
 from server.core.model import Refused
 from server.protocol import ErrorCode
-from server.runtime.conversations import Conversations
-from server.runtime.manager import ConnectionManager
-from server.runtime.room import Room
+from server.runtime.messages.conversations import Conversations
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.rooms.room import Room
 
 
 class AIRooms:

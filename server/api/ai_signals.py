@@ -8,11 +8,11 @@ from server.api.bodies import Positive, StrictJsonRoute, one_of
 from server.api.errors import ApiError, not_found, write_responses
 from server.api.operations import Told
 from server.core.model import Refused
-from server.core.signals import ReadUpTo
+from server.core.signal_data import ReadUpTo
 from server.protocol import ErrorCode, Identifier
-from server.runtime.ai_status import AIStatus, AIStatuses
-from server.runtime.receipts import Receipts
-from server.runtime.typing import TypingRelay
+from server.runtime.signals.ai_status import AIStatus, AIStatuses
+from server.runtime.signals.receipts import Receipts
+from server.runtime.signals.typing import TypingRelay
 
 _AI_ID = Field(None, description="Must be the conversation's AI, where given.")
 

@@ -15,9 +15,9 @@ from server.api.history import FRAME_EXAMPLE, frame_of
 from server.core.model import Conversation, Refused, Summary
 from server.ports import MessageStore
 from server.protocol import AI, ErrorCode, Identifier, is_identifier
-from server.runtime.announcer import Announcer
-from server.runtime.conversations import Conversations
-from server.runtime.manager import ConnectionManager
+from server.runtime.messages.conversations import Conversations
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.signals.announcer import Announcer
 
 log = structlog.get_logger()
 

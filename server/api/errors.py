@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.ports import StoreUnavailable
 from server.protocol import ErrorCode, ErrorInfo, is_identifier
-from server.runtime.metrics import Metrics
+from server.runtime.base.metrics import Metrics
 
 _STATUS: Final = {
     ErrorCode.RATE_LIMITED: 429,

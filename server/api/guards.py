@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.errors import ApiError, error_body
 from server.core.model import SHUTTING_DOWN, Refused
 from server.protocol import ErrorCode
-from server.runtime.shutdown import Shutdown
+from server.runtime.process.shutdown import Shutdown
 
 MAX_BODY_BYTES: Final = 1 << 20
 STREAM_PATH: Final = "/api/stream-ai-message"  # has bounds of its own

@@ -11,8 +11,9 @@ from starlette.routing import NoMatchFound
 
 from server.api.errors import RETRY_AFTER
 from server.ports import MessageStore
-from server.runtime.delivery import Delivery
-from server.runtime.gateway import Gateway
+from server.runtime.base.clock import now_ms
+from server.runtime.messages.delivery import Delivery
+from server.runtime.messages.join import JoinHandler
 
 _HEALTH_SECONDS: Final = 2.0  # a store that takes longer to answer is no better than one that does not
 
@@ -28,16 +29,16 @@ class Health(BaseModel):
     uptime_seconds: float
 
 
-class Condition:
+class HealthCheck:
     """How the server is: since when it runs, and whether it takes work."""
 
-    def __init__(self, version: str, store: MessageStore, delivery: Delivery, gateway: Gateway) -> None:
+    def __init__(self, version: str, store: MessageStore, delivery: Delivery, joins: JoinHandler) -> None:
         self.version = version
-        self.started_at = time.time_ns() // 1_000_000
+        self.started_at = now_ms()
         self._started = time.monotonic()
         self._store = store
         self._delivery = delivery
-        self._gateway = gateway
+        self._joins = joins
 
     @property
     def uptime(self) -> float:
@@ -47,14 +48,14 @@ class Condition:
     @property
     def status(self) -> HealthStatus:
         """Without asking the store."""
-        if self._gateway.is_draining:
+        if self._joins.is_draining:
             return "draining"
         return "ok" if self._delivery.is_saving else "unavailable"
 
     async def health(self) -> Health:
         store: HealthStatus = "ok" if self._delivery.is_saving and await self._answers() else "unavailable"
         return Health(
-            status="draining" if self._gateway.is_draining else store,
+            status="draining" if self._joins.is_draining else store,
             checks={"store": store, "backplane": "ok"},
             version=self.version,
             uptime_seconds=self.uptime,
@@ -76,7 +77,7 @@ def _page_link(request: Request) -> dict[str, str]:
     return {}
 
 
-def health_router(condition: Condition) -> APIRouter:
+def health_router(condition: HealthCheck) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.head("/", include_in_schema=False)

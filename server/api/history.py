@@ -8,12 +8,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from server.api.errors import ApiError, error_responses, not_found
-from server.core import frames
-from server.core.clock import rfc3339
+from server.core import payloads
 from server.core.model import Conversation, Refused, StoredMessage
+from server.core.timestamps import rfc3339
 from server.ports import MessageStore
 from server.protocol import ErrorCode, is_identifier
-from server.runtime.trail import Trail
+from server.runtime.messages.trace import MessageTrace
 
 MAX_PAGE: Final = 200
 _SEQ = Query(ge=0, le=1 << 53, include_in_schema=False)
@@ -63,7 +63,7 @@ class Trace(BaseModel):
 class History:
     """Reads pages from the store, as frames."""
 
-    def __init__(self, store: MessageStore, trail: Trail) -> None:
+    def __init__(self, store: MessageStore, trail: MessageTrace) -> None:
         self._store = store
         self._trail = trail
 
@@ -107,7 +107,7 @@ def frame_of(conversation_id: str, message: StoredMessage) -> dict[str, Any]:
 
 
 def _frame(conversation_id: str, message: StoredMessage) -> bytes:
-    return frames.saved_message(conversation_id, message.seq, message, rfc3339(message.created_at))
+    return payloads.saved_message(conversation_id, message.seq, message, rfc3339(message.created_at))
 
 
 def history_router(history: History) -> APIRouter:

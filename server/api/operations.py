@@ -12,10 +12,10 @@ from server.core.inbound import check_text
 from server.core.model import SHUTTING_DOWN, Refused
 from server.ports import MessageStore
 from server.protocol import CloseCode, ErrorCode, Identifier
-from server.runtime.announcer import Announcer
-from server.runtime.background import Background
-from server.runtime.manager import ConnectionManager
-from server.runtime.shutdown import Shutdown
+from server.runtime.base.background import Background
+from server.runtime.process.shutdown import Shutdown
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.signals.announcer import Announcer
 
 log = structlog.get_logger()
 

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 
 from server.api.errors import error_responses
-from server.api.health import Condition
-from server.core.clock import rfc3339
-from server.runtime.connection import Connection
-from server.runtime.delivery import Delivery
-from server.runtime.manager import ConnectionManager
-from server.runtime.room import Room
+from server.api.health import HealthCheck
+from server.core.timestamps import rfc3339
+from server.runtime.base.metrics import Metrics
+from server.runtime.messages.delivery import Delivery
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.rooms.room import Connection, Room
 
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 _LIST_MAX: Final = 1000
@@ -46,17 +46,18 @@ class Stats:
 
     def __init__(
         self,
-        condition: Condition,
+        condition: HealthCheck,
         node_id: str,
         backend: str,
         manager: ConnectionManager,
+        metrics: Metrics,
         delivery: Delivery,
     ) -> None:
         self._condition = condition
         self._node_id = node_id
         self._backend = backend
         self._manager = manager
-        self._metrics = manager.metrics
+        self._metrics = metrics
         self._delivery = delivery
         self._cpu = _CpuMeter()
 

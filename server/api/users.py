@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from server.api.errors import error_responses, not_found, write_responses
-from server.core.clock import rfc3339
+from server.core.timestamps import rfc3339
 from server.ports import MessageStore
 from server.protocol import is_identifier
-from server.runtime.conversations import Conversations
-from server.runtime.metrics import Metrics
-from server.runtime.presence import Presence
+from server.runtime.base.metrics import Metrics
+from server.runtime.messages.conversations import Conversations
+from server.runtime.rooms.presence import Presence
 
 log = structlog.get_logger()
 

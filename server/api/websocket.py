@@ -8,15 +8,15 @@ from typing import Final
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from server.core.admission import Network, client_address, origin_allowed
-from server.core.joining import JoinRequest, Refusal, read_join_request
+from server.core.connection_limits import Network, client_address, origin_allowed
+from server.core.join_request import JoinRequest, Refusal, read_join_request
 from server.core.model import Refused
 from server.protocol import CloseCode
-from server.runtime.admission import Admission
-from server.runtime.connection import Connection
-from server.runtime.gateway import Gateway
-from server.runtime.metrics import Metrics
-from server.runtime.tokens import Tokens
+from server.runtime.base.metrics import Metrics
+from server.runtime.base.tokens import Tokens
+from server.runtime.messages.join import JoinHandler
+from server.runtime.rooms.admission import Admission
+from server.runtime.rooms.room import Connection
 from server.transport.socket import accept, refuse_handshake
 
 SUBPROTOCOL: Final = "chat.v1"
@@ -28,7 +28,7 @@ _FOREIGN_PAGE: Final = Refusal(
 
 
 @dataclass(frozen=True)
-class Door:
+class HandshakeChecks:
     """What is asked of whoever knocks, before it is asked where to."""
 
     admission: Admission
@@ -69,24 +69,24 @@ def token_of(websocket: WebSocket) -> str | None:
     return websocket.query_params.get("token")
 
 
-def websocket_route(gateway: Gateway, door: Door, metrics: Metrics) -> WebSocketRoute:
+def websocket_route(joins: JoinHandler, checks: HandshakeChecks, metrics: Metrics) -> WebSocketRoute:
     """Not a FastAPI route: its injection costs a third of a connection's acceptance, and answers a
     malformed part with HTTP 403, which no browser shows to anybody.
     """
 
     async def connect(websocket: WebSocket) -> None:
-        address = door.address_of(websocket)
-        visitor = door.admission.receive(address)
+        address = checks.address_of(websocket)
+        visitor = checks.admission.receive(address)
         if visitor is None:
             metrics.rejected["server_full"] += 1
             await refuse_handshake(websocket, HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
             return
         answer: Connection | Refusal | None = None
         try:
-            request = door.read(websocket, address)
+            request = checks.read(websocket, address)
             offered = websocket.scope.get("subprotocols", ())
             socket = await accept(websocket, SUBPROTOCOL if SUBPROTOCOL in offered else None)
-            answer = request if isinstance(request, Refusal) else await gateway.join(request, socket)
+            answer = request if isinstance(request, Refusal) else await joins.join(request, socket)
         finally:
             if not isinstance(answer, Refusal):
                 visitor.leave()

@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket
 
-from server.core.framing import MAX_CLOSE_REASON, payloads_of
+from server.core.websocket_frames import MAX_CLOSE_REASON, payloads_of
 from server.ports import SocketUser
 
 _HIGH_WATER: Final = 65536  # bytes that wait to be sent: above, the socket is not writable

@@ -17,7 +17,7 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from server.core.framing import close_frame
+from server.core.websocket_frames import close_frame
 from server.ports import SocketUser
 from server.protocol import CloseCode
 from server.transport.frame_parser import BINARY, CLOSE, PING, TEXT, FrameParser, ProtocolFault, parse_close

@@ -16,8 +16,8 @@ from typing import Any
 
 import uvloop
 
-from server.core.clock import rfc3339
-from server.core.joining import JoinRequest, Refusal
+from server.core.join_request import JoinRequest, Refusal
+from server.core.timestamps import rfc3339
 from server.logs import configure_logs
 from server.settings import load_settings
 from server.transport.limits import Limits
@@ -61,7 +61,7 @@ async def join(services: Services, conversation: int, device: int) -> WebSocketP
     protocol = WebSocketProtocol(transport, asyncio.get_running_loop(), Limits(65536))
     name = f"conv-{conversation}"
     request = JoinRequest(f"user-{conversation}", name, f"dev-{device}", None, None, None, "127.0.0.1")
-    connection = await services.gateway.join(request, protocol)
+    connection = await services.node.joins.join(request, protocol)
     assert not isinstance(connection, Refusal)
     await protocol.attach(connection)
     return protocol

@@ -103,7 +103,7 @@ class Benchmark:
 
     def __init__(self, services: Services, port: int, count: int) -> None:
         self._services = services
-        self._manager = services.manager
+        self._manager = services.node.manager
         self._port = port
         self._count = count
         self._probe = Probe()
@@ -118,9 +118,9 @@ class Benchmark:
             await self._report("a PING due everywhere", self._ping())
             await self._report("the loss of all connections", self._lose(process))
         async with clients(self._port, self._count):
-            await self._report("a drain at 100,000 a second", self._services.shutdown.empty(100_000))
+            await self._report("a drain at 100,000 a second", self._services.node.shutdown.empty(100_000))
         async with clients(self._port, self._count):
-            await self._report("a shutdown", self._services.shutdown.drain())
+            await self._report("a shutdown", self._services.node.shutdown.drain())
         probing.cancel()
 
     async def _report(self, what: str, work: Coroutine[Any, Any, object]) -> None:
@@ -156,7 +156,7 @@ async def measure(count: int) -> None:
         app = FastAPI()
         add_routes(app, services)
         config = server_config(app, "127.0.0.1", port, Limits(65536))
-        server = Server(config, services.shutdown.drain, 10.0, lambda host, port: ready.set())
+        server = Server(config, services.node.shutdown.drain, 10.0, lambda host, port: ready.set())
         serving = asyncio.create_task(server.serve())
         await ready.wait()
         await Benchmark(services, port, count).run()

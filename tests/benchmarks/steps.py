@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from server.core import frames
-from server.core.framing import text_frame
+from server.core import payloads
 from server.core.inbound import read_frame
 from server.core.model import Draft, NewConversation
+from server.core.websocket_frames import text_frame
 from server.ports import Batch
 from server.protocol import MessageType
 from server.store.sqlite import SqliteStore
@@ -70,8 +70,8 @@ def main() -> None:
     steps: dict[str, Callable[[], object]] = {
         "bytes to a message": lambda: parser.feed(frame),
         "bytes to a model, checked": lambda: read_frame(payload, "conv-1"),
-        "the broadcast's frame": lambda: text_frame(frames.saved_message("conv-1", 1, draft, STAMP)),
-        "the ACK's frame": lambda: text_frame(frames.ack("conv-1", draft.message_id, 1, False, STAMP)),
+        "the broadcast's frame": lambda: text_frame(payloads.saved_message("conv-1", 1, draft, STAMP)),
+        "the ACK's frame": lambda: text_frame(payloads.ack("conv-1", draft.message_id, 1, False, STAMP)),
     }
     for name, step in steps.items():
         print(f"{name:<28}{cost(step):6.1f} us")

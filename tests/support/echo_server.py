@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from server.core.framing import text_frame
+from server.core.websocket_frames import text_frame
 from server.ports import Socket
 from server.transport.limits import Limits
 from server.transport.socket import accept

@@ -4,30 +4,14 @@ import asyncio
 import json
 from typing import Any
 
-from server.core.admission import Places
-from server.core.framing import payloads_of
-from server.core.joining import JoinRequest, Refusal
+from server.core.connection_limits import ConnectionLimits
+from server.core.join_request import JoinRequest, Refusal
 from server.core.rate_limit import RateLimiter
+from server.core.websocket_frames import payloads_of
 from server.ports import MessageStore, SocketUser
-from server.runtime.admission import Admission
-from server.runtime.ai_status import AIStatuses
-from server.runtime.background import Background
-from server.runtime.connection import Connection
-from server.runtime.conversations import Conversations
-from server.runtime.delivery import Delivery
-from server.runtime.gateway import Gateway, GatewayConfig
-from server.runtime.ids import IdMaker
-from server.runtime.manager import ConnectionManager
-from server.runtime.metrics import Metrics
-from server.runtime.missed import Missed
-from server.runtime.receipts import Receipts
-from server.runtime.receiver import Receiver
-from server.runtime.replay import Replayer
-from server.runtime.sessions import Sessions
-from server.runtime.shutdown import Shutdown
-from server.runtime.signals import Signals
-from server.runtime.trail import Trail
-from server.runtime.typing import TypingRelay
+from server.runtime.messages.join import JoinConfig
+from server.runtime.node import Node, NodeConfig
+from server.runtime.rooms.room import Connection
 from tests.support.device import CONVERSATION
 
 MAX_INVALID_FRAMES = 10
@@ -111,39 +95,25 @@ class Stage:
         auto_create: bool = True,
         shutdown_grace: float = 10.0,
     ) -> None:
-        ids = IdMaker()
+        config = NodeConfig(
+            join=JoinConfig(30.0, 60.0, 4000, None, auto_create, recovery_max_messages),
+            connections=ConnectionLimits(1000, 1000, 1000),
+            messages=limiter,
+            signals=signal_limiter,
+            send_queue=send_queue,
+            session_ttl=session_ttl,
+            store_timeout=store_timeout,
+            shutdown_grace=shutdown_grace,
+            kept_events=100,
+        )
+        self.node = node = Node(config, store)
         self.store = store
-        self.background = Background()
-        self.sessions = Sessions(ids, session_ttl)
-        self.manager = ConnectionManager(Metrics(), ids, self.sessions, send_queue)
-        typing = TypingRelay(self.manager, ids, 4.0, 30.0)
-        receipts = Receipts(store, self.manager, ids, store_timeout)
-        signals = Signals(self.manager, typing, receipts, self.background)
-        replayer = Replayer(self.manager, store, self.background, store_timeout)
-        missed = Missed(store, replayer, self.background, store_timeout)
-        self.delivery = Delivery(store, self.manager, Trail(100), typing, missed, store_timeout)
-        self.receiver = Receiver(
-            self.manager,
-            self.delivery,
-            typing,
-            signals,
-            self.background,
-            limiter,
-            signal_limiter,
-            4000,
-            MAX_INVALID_FRAMES,
-        )
-        self.conversations = Conversations(store, self.manager, ids, store_timeout)
-        self.gateway = Gateway(
-            self.manager,
-            self.conversations,
-            replayer,
-            self.receiver,
-            AIStatuses(self.manager, ids, self.background),
-            Admission(self.manager, Places(1000, 1000, 1000)),
-            GatewayConfig(30.0, 60.0, 4000, None, auto_create, recovery_max_messages),
-        )
-        self.shutdown = Shutdown(self.manager, self.gateway, self.receiver, self.delivery, shutdown_grace)
+        self.background = node.background
+        self.sessions, self.manager, self.replies = node.sessions, node.manager, node.replies
+        self.fan_out, self.metrics = node.fan_out, node.metrics
+        self.delivery, self.receiver = node.delivery, node.receiver
+        self.conversations, self.joins = node.conversations, node.joins
+        self.shutdown = node.shutdown
 
     async def join(
         self, client_id: str | None, user: str = "kai", conversation: str = CONVERSATION, **brought: Any
@@ -152,7 +122,7 @@ class Stage:
         socket = FakeSocket()
         answer = await self.ask_to_join(socket, client_id, user, conversation, **brought)
         assert isinstance(answer, Connection), answer
-        self.manager.flush()
+        self.replies.flush()
         return StageDevice(answer, socket)
 
     async def ask_to_join(
@@ -166,7 +136,7 @@ class Stage:
         epoch: str | None = None,
     ) -> Connection | Refusal:
         request = JoinRequest(user, conversation, client_id, session_id, last_seq, epoch, "127.0.0.1")
-        return await self.gateway.join(request, socket)
+        return await self.joins.join(request, socket)
 
     async def settle(self) -> None:
         """Until nothing is being saved and what was offered is written; for stores that answer at once."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from server.core.model import Conversation, StoredMessage
-from server.core.turns import Turn
+from server.core.turn_rules import Turn
 from server.ports import Responder
 from server.protocol import MessageType
 from tests.support.asynchronous import asynchronous

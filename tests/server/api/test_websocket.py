@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from server.runtime.admission import RESERVE
+from server.runtime.rooms.admission import RESERVE
 from tests.support.device import Connect
 from tests.support.knock import OK, knock, silent_knock, verdict, wait_until
 from tests.support.server import RunningServer, running_server

@@ -1,0 +1,89 @@
+"""Opening conversations: found in the store, or created for the user who joins first."""
+
+import asyncio
+import time
+from typing import Any
+
+from server.core.model import Conversation, NewConversation
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import CloseCode, ai_id_of, ai_name_of
+from server.runtime.base.awaited_commit import AwaitedCommit
+from server.runtime.base.clock import now_ms
+from server.runtime.base.ids import IdMaker
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.rooms.room import Room
+
+
+class Conversations:
+    """Many that join at once are created in one transaction."""
+
+    def __init__(self, store: MessageStore, manager: ConnectionManager, ids: IdMaker, timeout: float) -> None:
+        self._store = store
+        self._manager = manager
+        self._ids = ids
+        self._timeout = timeout
+        self._creations: AwaitedCommit[NewConversation, Conversation] = AwaitedCommit(
+            store.create_conversations, timeout, "the conversation could not be created in time"
+        )
+
+    async def find(self, room: Room) -> Conversation | None:
+        """The conversation of a held room. Raises StoreUnavailable, TimeoutError."""
+        if room.conversation is None:
+            async with asyncio.timeout(self._timeout):
+                found = await self._store.find_conversation(room.conversation_id)
+            if found is not None:
+                room.opened(found)
+        _check_not_deleted(room)
+        return room.conversation
+
+    async def create(
+        self, room: Room, user_id: str, ai: dict[str, Any] | None = None
+    ) -> tuple[Conversation, bool]:
+        """The conversation of a held room, made for that user unless it exists; and whether it was made.
+
+        Raises StoreUnavailable.
+        """
+        creation = NewConversation(
+            id=room.conversation_id,
+            user_id=user_id,
+            ai=ai or default_ai(room.conversation_id),
+            epoch=self._ids.new(),
+            created_at=now_ms(),
+            arrived=time.monotonic(),
+        )
+        room.opened(await self._creations.save(creation))
+        _check_not_deleted(room)
+        assert room.conversation is not None
+        return room.conversation, room.conversation.epoch == creation.epoch
+
+    async def delete(self, conversation_ids: list[str]) -> None:
+        """Removes them with all their messages, and closes their devices (1000).
+
+        Who joins meanwhile is told to try again, and so is everybody (1013) when that failed: what
+        comes back sees what there is. Raises StoreUnavailable, TimeoutError.
+        """
+        code, reason = CloseCode.TRY_AGAIN_LATER, "the conversation could not be deleted"
+        rooms = [self._manager.hold(conversation_id) for conversation_id in conversation_ids]
+        try:
+            for room in rooms:
+                room.is_deleted = True
+            async with asyncio.timeout(self._timeout):
+                await self._store.delete_conversations(conversation_ids)
+            code, reason = CloseCode.NORMAL, "the conversation was deleted"
+        finally:
+            for room in rooms:
+                for connection in room.connections:
+                    connection.close(code, reason)
+                self._manager.release(room)
+                self._manager.forget(room)
+
+
+def default_ai(conversation_id: str) -> dict[str, Any]:
+    """The AI of a conversation that was created by joining: `ai_alex` is called Alex."""
+    ai_id = ai_id_of(conversation_id)
+    return {"id": ai_id, "name": ai_name_of(ai_id)}
+
+
+def _check_not_deleted(room: Room) -> None:
+    if room.is_deleted:
+        raise StoreUnavailable("the conversation is being deleted")

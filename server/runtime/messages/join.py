@@ -1,0 +1,144 @@
+"""How a device comes in: asked for, checked, welcomed, and brought up to date."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from server.core.join_request import JoinRequest, Refusal
+from server.core.model import Conversation
+from server.core.recovery import Replay, plan_replay
+from server.ports import Socket, StoreUnavailable
+from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
+from server.runtime.messages.conversations import Conversations
+from server.runtime.messages.replay import Replayer
+from server.runtime.rooms.admission import Admission
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.rooms.replies import Replies
+from server.runtime.rooms.room import Connection, Listener, Room
+from server.runtime.rooms.sessions import Session
+from server.runtime.signals.ai_status import AIStatuses
+
+log = structlog.get_logger()
+
+ACK_TIMEOUT: Final = 10.0  # seconds a client waits for an answer before it sends again: the welcome tells
+
+
+@dataclass(slots=True, frozen=True)
+class JoinConfig:
+    """Times in seconds; what the welcome tells a device, and what a join may do."""
+
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    max_text_length: int
+    rate_limit: RateLimit | None
+    auto_create: bool
+    recovery_max_messages: int
+
+
+class JoinHandler:
+    """Joins devices to conversations."""
+
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        replies: Replies,
+        conversations: Conversations,
+        replayer: Replayer,
+        listener: Listener,
+        statuses: AIStatuses,
+        admission: Admission,
+        config: JoinConfig,
+    ) -> None:
+        self._manager = manager
+        self._replies = replies
+        self._conversations = conversations
+        self._replayer = replayer
+        self._listener = listener
+        self._statuses = statuses
+        self._admission = admission
+        self._config = config
+        self.is_draining = False  # set at the shutdown: from then on nobody comes in
+
+    async def join(self, request: JoinRequest, socket: Socket) -> Connection | Refusal:
+        """The device's connection, with its welcome already queued; or why it may not come in."""
+        room = self._manager.hold(request.conversation_id)
+        try:
+            if (refusal := self._admission.refusal(request, room)) is not None:
+                return refusal
+            conversation = await self._open(room, request)
+            if self.is_draining:
+                return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
+            if isinstance(conversation, Refusal):
+                return conversation
+            if (refusal := self._admission.refusal(request, room)) is not None:  # others came meanwhile
+                return refusal
+            return self._let_in(request, socket, room, conversation)
+        except (StoreUnavailable, TimeoutError):
+            return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
+        except Exception:
+            log.exception(
+                "a device could not join",
+                user_id=request.user_id,
+                conversation_id=request.conversation_id,
+                client_id=request.client_id,
+                session_id=request.session_id,
+            )
+            return Refusal(CloseCode.INTERNAL_ERROR, "a fault of the server", "internal_error")
+        finally:
+            self._manager.release(room)
+
+    async def _open(self, room: Room, request: JoinRequest) -> Conversation | Refusal:
+        conversation = await self._conversations.find(room)
+        if conversation is None:
+            if not self._config.auto_create:
+                return Refusal(CloseCode.POLICY_VIOLATION, "unknown conversation", "unknown_conversation")
+            conversation, _ = await self._conversations.create(room, request.user_id)
+        if conversation.user_id != request.user_id:
+            return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
+        return conversation
+
+    def _let_in(
+        self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation
+    ) -> Connection:
+        """Without an await: nothing can be delivered between the plan and the membership."""
+        connection, session = self._manager.connect(socket, request, room, self._listener, time.monotonic())
+        self._admission.enter(connection)
+        replay = plan_replay(
+            room.last_seq,
+            conversation.epoch,
+            request.last_seq,
+            request.epoch,
+            self._config.recovery_max_messages,
+        )
+        self._replies.system(connection, self._welcome(connection, session, conversation, replay))
+        if replay.after == room.last_seq:
+            self._manager.go_live(connection)
+        else:
+            self._replayer.begin(connection, replay.after)
+        return connection
+
+    def _welcome(
+        self, connection: Connection, session: Session, conversation: Conversation, replay: Replay
+    ) -> dict[str, Any]:
+        info, room, config = connection.info, connection.room, self._config
+        return Welcome(
+            protocol=PROTOCOL_VERSION,
+            user_id=info.user_id,
+            client_id=info.client_id,
+            session_id=info.session_id,
+            connection_id=info.connection_id,
+            last_seq=room.last_seq,
+            epoch=conversation.epoch,
+            resumed=session.resumed,
+            recovered=room.last_seq - replay.after,
+            gap=replay.gap,
+            heartbeat_interval=config.heartbeat_interval,
+            heartbeat_timeout=config.heartbeat_timeout,
+            ack_timeout=ACK_TIMEOUT,
+            max_text_length=config.max_text_length,
+            rate_limit=config.rate_limit,
+            ai={**conversation.ai, "status": self._statuses.of(conversation.ai["id"])},
+            devices=len(room.connections),
+        ).model_dump(by_alias=True)

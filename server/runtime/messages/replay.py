@@ -1,0 +1,78 @@
+"""Bringing a device up to date from the store, at its own pace, until it can go live."""
+
+import asyncio
+from typing import Final
+
+from server.core import payloads
+from server.core.model import StoredMessage
+from server.core.timestamps import rfc3339
+from server.core.websocket_frames import text_frame
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import CloseCode
+from server.runtime.base.background import Background
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.rooms.room import Connection, Room
+
+_PAGE: Final = 100
+
+
+class Replayer:
+    """The truth is the store: pages are read after the device's position until that is the room's newest.
+
+    `timeout`: seconds that the store may take for a page.
+
+    What is saved meanwhile is not offered to the device but raises the room's newest, so the next
+    page has it. The last page and going live happen without an await in between.
+    """
+
+    def __init__(
+        self, manager: ConnectionManager, store: MessageStore, background: Background, timeout: float
+    ) -> None:
+        self._manager = manager
+        self._store = store
+        self._background = background
+        self._timeout = timeout
+
+    def begin(self, connection: Connection, after: int) -> None:
+        """Sends everything above seq `after`; the connection is live at the end, or closed."""
+        connection.begin_replay()
+        self._background.run(self._replay(connection, after), "replay")
+
+    def bring_up(self, room: Room, newest: int) -> None:
+        """Up to `newest` something was saved that was not delivered here: who is live reads it too."""
+        known = room.advance(newest)
+        for connection in self._manager.take_back(room):
+            self.begin(connection, known)
+
+    async def _replay(self, connection: Connection, after: int) -> None:
+        try:
+            await self._catch_up(connection, after)
+        except (StoreUnavailable, TimeoutError):
+            connection.close(CloseCode.TRY_AGAIN_LATER, "the history could not be read")
+        except Exception:
+            connection.fail()
+
+    async def _catch_up(self, connection: Connection, position: int) -> None:
+        room = connection.room
+        while connection.close_code is None:
+            connection.release_acks(position)
+            if position >= room.last_seq:
+                self._manager.go_live(connection)
+                return
+            # Not beyond the newest: what is committed but still to be broadcast would come twice.
+            page = await self._page(room.key, position, min(_PAGE, room.last_seq - position))
+            await connection.writable()
+            connection.write_replay([self._frame(room.conversation_id, message) for message in page])
+            position = page[-1].seq
+
+    async def _page(self, key: int, position: int, size: int) -> list[StoredMessage]:
+        async with asyncio.timeout(self._timeout):
+            page = await self._store.history(key, position, size)
+        if not page:
+            raise StoreUnavailable("the history ends early")
+        return page
+
+    @staticmethod
+    def _frame(conversation_id: str, message: StoredMessage) -> bytes:
+        payload = payloads.saved_message(conversation_id, message.seq, message, rfc3339(message.created_at))
+        return text_frame(payload)

@@ -1,0 +1,56 @@
+import pytest
+
+from server.core.join_request import JoinRequest, Refusal, read_join_request
+from server.protocol import CloseCode
+
+
+def test_a_whole_request_is_read() -> None:
+    query = {
+        "conversation_id": "c",
+        "client_id": "d",
+        "session_id": "s",
+        "last_seq": "12",
+        "epoch": "e",
+        "x": "y",
+    }
+    assert read_join_request("kai", query, "127.0.0.1") == JoinRequest(
+        "kai", "c", "d", "s", 12, "e", "127.0.0.1"
+    )
+
+
+def test_only_the_conversation_is_required() -> None:
+    expected = JoinRequest("kai", "c", None, None, None, None, "127.0.0.1")
+    assert read_join_request("kai", {"conversation_id": "c"}, "127.0.0.1") == expected
+
+
+@pytest.mark.parametrize(
+    ("user_id", "query", "named"),
+    [
+        ("", {"conversation_id": "c"}, "user_id"),
+        ("a b", {"conversation_id": "c"}, "user_id"),
+        ("é", {"conversation_id": "c"}, "user_id"),
+        ("u" * 129, {"conversation_id": "c"}, "user_id"),
+        ("kai", {}, "conversation_id"),
+        ("kai", {"conversation_id": ""}, "conversation_id"),
+        ("kai", {"conversation_id": "a/b"}, "conversation_id"),
+        ("kai", {"conversation_id": "c", "client_id": ""}, "client_id"),
+        ("kai", {"conversation_id": "c", "session_id": "a b"}, "session_id"),
+        ("kai", {"conversation_id": "c", "last_seq": ""}, "last_seq"),
+        ("kai", {"conversation_id": "c", "last_seq": "-1"}, "last_seq"),
+        ("kai", {"conversation_id": "c", "last_seq": "1.5"}, "last_seq"),
+        ("kai", {"conversation_id": "c", "last_seq": "x"}, "last_seq"),
+        ("kai", {"conversation_id": "c", "last_seq": "٣"}, "last_seq"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_refused_by_name(user_id: str, query: dict[str, str], named: str) -> None:
+    refusal = read_join_request(user_id, query, "127.0.0.1")
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == CloseCode.POLICY_VIOLATION
+    assert refusal.reason.startswith(named)
+    assert len(refusal.reason.encode()) <= 123
+
+
+def test_a_last_seq_beyond_all_numbers_is_just_beyond_every_log() -> None:
+    request = read_join_request("kai", {"conversation_id": "c", "last_seq": "1" * 5000}, "127.0.0.1")
+    assert isinstance(request, JoinRequest)
+    assert request.last_seq is not None and 1 << 53 < request.last_seq < 1 << 63
