@@ -155,6 +155,7 @@ def _join_config(settings: Settings) -> JoinConfig:
         heartbeat_interval=settings.heartbeat.interval,
         heartbeat_timeout=settings.heartbeat.timeout,
         max_text_length=settings.limits.max_text_length,
+        max_frame_bytes=settings.limits.max_frame_bytes,
         rate_limit=RateLimit(messages=limit.messages, window=limit.window) if limit.enabled else None,
         auto_create=settings.conversations.auto_create,
         recovery_max_messages=settings.recovery.max_messages,

@@ -95,6 +95,7 @@ class Welcome(BaseModel):
     heartbeat_timeout: float
     ack_timeout: float
     max_text_length: int
+    max_frame_bytes: int = 65536
     rate_limit: RateLimit | None
     ai: dict[str, Any]
     devices: int

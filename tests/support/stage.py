@@ -96,7 +96,7 @@ class Stage:
         shutdown_grace: float = 10.0,
     ) -> None:
         config = NodeConfig(
-            join=JoinConfig(30.0, 60.0, 4000, None, auto_create, recovery_max_messages),
+            join=JoinConfig(30.0, 60.0, 4000, 65536, None, auto_create, recovery_max_messages),
             connections=ConnectionLimits(1000, 1000, 1000),
             messages=limiter,
             signals=signal_limiter,

@@ -32,6 +32,7 @@ class JoinConfig:
     heartbeat_interval: float
     heartbeat_timeout: float
     max_text_length: int
+    max_frame_bytes: int
     rate_limit: RateLimit | None
     auto_create: bool
     recovery_max_messages: int
@@ -138,6 +139,7 @@ class JoinHandler:
             heartbeat_timeout=config.heartbeat_timeout,
             ack_timeout=ACK_TIMEOUT,
             max_text_length=config.max_text_length,
+            max_frame_bytes=config.max_frame_bytes,
             rate_limit=config.rate_limit,
             ai={**conversation.ai, "status": self._statuses.of(conversation.ai["id"])},
             devices=len(room.connections),

@@ -135,6 +135,7 @@ def test_the_welcome_tells_the_limits_that_are_set(tmp_path: Path, connect_devic
         "heartbeat__interval": 7,
         "heartbeat__timeout": 9,
         "limits__max_text_length": 5,
+        "limits__max_frame_bytes": 700,
         "rate_limit__messages": 3,
         "rate_limit__window": 60,
     }
@@ -143,7 +144,8 @@ def test_the_welcome_tells_the_limits_that_are_set(tmp_path: Path, connect_devic
         told = device.welcome["data"]
         assert (told["heartbeat_interval"], told["heartbeat_timeout"]) == (7.0, 9.0)
         assert told["ack_timeout"] == 10.0
-        assert (told["max_text_length"], told["rate_limit"]) == (5, {"messages": 3, "window": 60.0})
+        assert (told["max_text_length"], told["max_frame_bytes"]) == (5, 700)
+        assert told["rate_limit"] == {"messages": 3, "window": 60.0}
         answers = [
             device.ask({"type": "CHAT_MESSAGE", "message_id": f"m{n}", "data": "x" * n}) for n in (5, 6)
         ]

@@ -38,6 +38,7 @@ async def test_the_welcome_comes_first_and_tells_what_a_client_needs() -> None:
         "heartbeat_timeout": 60.0,
         "ack_timeout": 10.0,
         "max_text_length": 4000,
+        "max_frame_bytes": 65536,
         "rate_limit": None,
         "ai": {"id": "ai_alex", "name": "Alex", "status": "online"},
         "devices": 2,
