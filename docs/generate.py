@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands' own help and docs/settings.md from the schema.
+"""Writes docs/cli.md from the help of the commands, docs/settings.md and config.toml from the schema.
 
 Run it after a change of either: python docs/generate.py. A test fails while they differ.
 """
@@ -11,10 +11,12 @@ from typing import Any
 import typer
 
 from chatctl.cli import app
-from server.settings import SECTIONS, note, shown
+from chatctl.config_file import config_toml
+from server.settings import SECTIONS, load_settings, note, shown
 from server.settings.sources import OPTIONS
 
 DOCS = Path(__file__).parent
+CONFIG_FILE = DOCS.parent / "config.toml"
 HELP_WIDTH = "80"
 
 CLI_HEAD = """\
@@ -94,3 +96,4 @@ def _settings_section(section: str) -> str:
 if __name__ == "__main__":
     (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
     (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
+    CONFIG_FILE.write_text(config_toml(load_settings(CONFIG_FILE, {}, {})), encoding="utf-8")

@@ -138,7 +138,7 @@ def make_tokens(settings: Settings) -> Tokens | None:
     key = auth.jwt_secret.get_secret_value()
     if auth.jwt_public_key_file:
         key = Path(auth.jwt_public_key_file).read_text(encoding="utf-8")
-    return Tokens(key, auth.jwt_algorithms, auth.jwt_audience) if key else None
+    return Tokens(key, auth.jwt_algorithms, auth.jwt_audience, auth.jwt_leeway) if key else None
 
 
 def _limiters(settings: Settings) -> tuple[RateLimiter | None, RateLimiter | None]:

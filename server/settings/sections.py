@@ -167,7 +167,7 @@ class Auth(Section):
     jwt_audience: str = ""
     """`aud` that a token must have; "" does not ask for one."""
     jwt_leeway: Seconds = 5.0
-    """Seconds by which the issuer's clock and this one may differ (`nbf`, `exp`)."""
+    """Seconds by which the issuer's clock may differ: tokens come in so much before `nbf` and after `exp`."""
     api_keys: Items[ApiKey] = ()
     """Keys of back-end services and operators, 16 characters or more."""
 

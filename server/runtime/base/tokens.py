@@ -1,5 +1,6 @@
-"""JSON Web Tokens: whether one lets a user in, and until when."""
+"""JSON Web Tokens: whom one lets in, and until when."""
 
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,11 @@ _ANOTHERS: Final = Refused(ErrorCode.NOT_AUTHORIZED, "the token is another user'
 
 
 class Claims(NamedTuple):
-    """What a valid token says. `expires` in seconds since the epoch."""
+    """What a valid token says.
+
+    `expires`, in seconds since the epoch, ends the connection that it opens: `exp`, or the end of the leeway
+    for a token that came after its `exp` and would be let in for nothing otherwise.
+    """
 
     user_id: str
     expires: float
@@ -32,12 +37,14 @@ class UnusableKey(Exception):
 class Tokens:
     """Verifies tokens by one key; a token's own header decides nothing.
 
-    `key` is the shared secret, or the public key as PEM. Raises UnusableKey.
+    `key` is the shared secret, or the public key as PEM; `leeway` the seconds by which the issuer's clock may
+    differ. Raises UnusableKey.
     """
 
-    def __init__(self, key: str, algorithms: Sequence[str], audience: str = "") -> None:
+    def __init__(self, key: str, algorithms: Sequence[str], audience: str = "", leeway: float = 0.0) -> None:
         self._algorithms = tuple(algorithms)
         self._audience = audience or None
+        self._leeway = leeway
         self._keys = {name: _prepared(name, key) for name in self._algorithms}
         self._options = Options(
             require=["exp", "sub"],
@@ -46,7 +53,7 @@ class Tokens:
         )
 
     def verify(self, token: str | None) -> Claims | Refused:
-        """What the token says; or why it lets nobody in, without a word of the token itself."""
+        """Return what the token says; or why it lets nobody in, without a word of the token itself."""
         if not token:
             return _MISSING
         if len(token) > _MAX_LENGTH:
@@ -55,16 +62,19 @@ class Tokens:
             claims = self._decode(token)
             expires = claims["exp"]
             # The library takes digits in a string for a number.
-            return _INVALID if isinstance(expires, str) else Claims(str(claims["sub"]), float(expires))
+            return _INVALID if isinstance(expires, str) else Claims(str(claims["sub"]), self._end(expires))
         except jwt.ExpiredSignatureError:
             return EXPIRED
         except (jwt.PyJWTError, ValueError, OverflowError):
             return _INVALID
 
     def verify_for(self, token: str | None, user_id: str) -> Claims | Refused:
-        """The same, of a token that must be that user's."""
+        """Verify a token that must be that user's."""
         found = self.verify(token)
         return _ANOTHERS if isinstance(found, Claims) and found.user_id != user_id else found
+
+    def _end(self, expires: float) -> float:
+        return float(expires if expires > time.time() else expires + self._leeway)
 
     def _decode(self, token: str) -> dict[str, Any]:
         name = jwt.get_unverified_header(token).get("alg")
@@ -72,7 +82,12 @@ class Tokens:
             raise jwt.InvalidAlgorithmError
         with warnings.catch_warnings(action="ignore", category=jwt.InsecureKeyLengthWarning):
             return jwt.decode(
-                token, self._keys[name], algorithms=[name], audience=self._audience, options=self._options
+                token,
+                self._keys[name],
+                algorithms=[name],
+                audience=self._audience,
+                leeway=self._leeway,
+                options=self._options,
             )
 
 

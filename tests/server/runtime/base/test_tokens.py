@@ -75,6 +75,15 @@ def test_forged_expired_and_foreign_tokens_are_refused(token: str | None, reason
         assert refusal(tokens, token) == reason
 
 
+def test_clocks_may_differ_by_the_leeway() -> None:
+    now = int(time.time())
+    tokens = Tokens(SECRET, ["HS256"], leeway=5.0)
+    assert tokens.verify(minted(nbf=now + 3)) == Claims("kai", float(LATER))
+    assert tokens.verify(minted(exp=now - 3)) == Claims("kai", now + 2.0)
+    assert refusal(tokens, minted(nbf=now + 8)) == "the token is not valid"
+    assert refusal(tokens, minted(exp=now - 6)) == "the token has expired"
+
+
 def test_an_audience_that_is_asked_for_must_be_there() -> None:
     tokens = Tokens(SECRET, ["HS256"], "chat")
     named: tuple[Any, ...] = ("chat", ["shop", "chat"])
