@@ -31,6 +31,7 @@ from server.runtime.node import Node, NodeConfig
 from server.settings import Settings
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
+from server.store.timed import TimedStore
 
 VERSION: Final = version("chatctl")
 
@@ -57,7 +58,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
     Raises DatabaseInUse, SchemaTooNew, StoreUnavailable, UnusableKey.
     """
-    store = make_store(settings)
+    store = TimedStore(make_store(settings), settings.store.timeout)
     await store.open()
     responder = make_responder(settings)
     node: Node | None = None

@@ -115,7 +115,7 @@ class Access:
         store: MessageStore = scope["app"].state.store
         try:
             found = await store.find_conversation(conversation_id) if is_identifier(conversation_id) else None
-        except (StoreUnavailable, TimeoutError):
+        except StoreUnavailable:
             return error_answer(503, STORE_UNAVAILABLE)
         return None if found is not None and found.user_id == user_id else error_answer(404, _NOT_FOUND)
 

@@ -67,7 +67,7 @@ class AIMessages:
                 if request.simulate_typing and not await self._speech.was_said(room, message_id):
                     await self._speech.show_typing(room)
                 spoken = await self._speech.say(room, message_id, request.message)
-        except (StoreUnavailable, TimeoutError):
+        except StoreUnavailable:
             raise ApiError(STORE_UNAVAILABLE, request.message_id) from None
         if isinstance(spoken, Refused):
             raise ApiError(spoken, message_id)

@@ -24,7 +24,7 @@ class AIRooms:
     ) -> AsyncIterator[Room]:
         """The conversation's room, with its conversation; `message_id` is the request's.
 
-        Raises ApiError (unknown, or another's AI), StoreUnavailable, TimeoutError.
+        Raises ApiError (unknown, or another's AI), StoreUnavailable.
         """
         room = self._manager.hold(conversation_id)
         try:

@@ -63,7 +63,7 @@ class ReadAck(BaseModel):
 
 
 class AISignals:
-    """Methods raise ApiError, StoreUnavailable, TimeoutError."""
+    """Methods raise ApiError, StoreUnavailable."""
 
     def __init__(self, rooms: AIRooms, typing: TypingRelay, receipts: Receipts, statuses: AIStatuses) -> None:
         self._rooms = rooms

@@ -79,7 +79,7 @@ class ConversationList(BaseModel):
 
 
 class ConversationResource:
-    """Creates, shows and deletes. Its methods raise ApiError, StoreUnavailable, TimeoutError."""
+    """Creates, shows and deletes. Its methods raise ApiError, StoreUnavailable."""
 
     def __init__(
         self,

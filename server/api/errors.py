@@ -120,7 +120,6 @@ def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
         return answer(request, _STATUS.get(fault.why.code, 422), fault.why, fault.message_id)
 
     @app.exception_handler(StoreUnavailable)
-    @app.exception_handler(TimeoutError)
     async def on_store_unavailable(request: Request, fault: Exception) -> JSONResponse:
         why = STORE_UNAVAILABLE._replace(text="The database does not answer; try again")
         return answer(request, 503, why)

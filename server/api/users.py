@@ -48,7 +48,7 @@ class UserResource:
         )
 
     async def delete(self, user_id: str) -> None:
-        """Raises StoreUnavailable, TimeoutError."""
+        """Raises StoreUnavailable."""
         conversation_ids = await self._store.conversations_of(user_id)
         await self._conversations.delete(conversation_ids)
         self._presence.forget(user_id)

@@ -1,7 +1,10 @@
 """What a conversation and a message are inside the server, before and after the store has them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from server.protocol import ErrorCode, MessageType
@@ -100,23 +103,43 @@ class Summary(NamedTuple):
     unread: int
 
 
-class Duplicate(NamedTuple):
-    """The message had been saved before, under this seq."""
-
-    seq: int
-
-
 class Refused(NamedTuple):
-    """The message was not saved and never will be (but see `outcome_unknown`)."""
+    """Why something was not done."""
 
     code: ErrorCode
     text: str
     retry_after: float | None = None
 
 
-# What became of a draft: its new seq, or that it was there before, or why it is not saved.
-Outcome = int | Duplicate | Refused
+class Outcome(NamedTuple):
+    """What became of a draft: `saved`, a `duplicate` of what was saved before, or `refused`."""
 
+    seq: int  # 0 where it is refused
+    is_new: bool
+    refusal: Refused | None  # where it was not saved and never will be (but see OUTCOME_UNKNOWN)
+
+    @classmethod
+    def saved(cls, seq: int) -> "Outcome":
+        """The message is new, under this seq."""
+        return cls(seq, True, None)
+
+    @classmethod
+    def duplicate(cls, seq: int) -> "Outcome":
+        """The message had been saved before, under this seq."""
+        return cls(seq, False, None)
+
+    @classmethod
+    def refused(cls, why: Refused) -> "Outcome":
+        """The message is not saved."""
+        return cls(0, False, why)
+
+
+def all_saved(seqs: Iterable[int]) -> list[Outcome]:
+    """Makes the outcomes of a batch in which every draft was new, faster than one by one."""
+    return list(map(_new_outcome, zip(seqs, repeat(True), repeat(None))))
+
+
+_new_outcome = partial(tuple.__new__, Outcome)
 STORE_UNAVAILABLE = Refused(ErrorCode.STORE_UNAVAILABLE, "The message could not be saved; try again")
 OUTCOME_UNKNOWN = Refused(
     ErrorCode.OUTCOME_UNKNOWN, "It is not known yet whether the message was saved; send it again to find out"
@@ -131,6 +154,6 @@ MESSAGE_ID_CONFLICT = Refused(
 
 
 def settle_resend(draft: Draft, stored: StoredMessage) -> Outcome:
-    """A message_id that the store already has: the same message again, or another under its name."""
+    """Judges a message_id that the store already has: the same message again, or another under its name."""
     same = (draft.type, draft.sender, draft.data) == (stored.type, stored.sender, stored.data)
-    return Duplicate(stored.seq) if same else MESSAGE_ID_CONFLICT
+    return Outcome.duplicate(stored.seq) if same else Outcome.refused(MESSAGE_ID_CONFLICT)

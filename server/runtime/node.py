@@ -102,7 +102,7 @@ class Node:
         )
         self.admission = Admission(self.manager, config.connections)
         self.presence = Presence(self.manager)
-        self.replayer = Replayer(self.manager, self.store, self.background, config.store_timeout)
+        self.replayer = Replayer(self.manager, self.store, self.background)
         self.fan_out = FanOut(self.replies, self.ids, self.replayer.bring_up)
         self.manager.when_changed(DeviceCounts(self.fan_out).changed)
 
@@ -118,7 +118,7 @@ class Node:
         config, store = self._config, self.store
         self.trace = MessageTrace(config.kept_events)
         self.conversations = Conversations(store, self.manager, self.ids, config.store_timeout)
-        repair = GapRepair(store, self.fan_out, self.background, config.store_timeout)
+        repair = GapRepair(store, self.fan_out, self.background)
         self.delivery = Delivery(
             store,
             self.manager,

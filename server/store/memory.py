@@ -1,9 +1,7 @@
 """A store that forgets at the end of the process: for tests and for trying things out."""
 
-import asyncio
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from server.core.model import (
     CANNOT_BE_STORED,
@@ -18,10 +16,8 @@ from server.core.model import (
     Summary,
     settle_resend,
 )
-from server.ports import Batch, Saved
+from server.ports import Batch, Commit, DoneCommit
 from server.protocol import MessageType
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -52,11 +48,11 @@ class MemoryStore:
     async def is_healthy(self) -> bool:
         return True
 
-    def save(self, batch: Batch[Draft]) -> Saved:
-        return [self._save(draft) for draft in batch.claim()]
+    def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
+        return DoneCommit([self._save(draft) for draft in batch.claim()])
 
-    def create_conversations(self, batch: Batch[NewConversation]) -> asyncio.Future[list[Conversation]]:
-        return _done([self._create(new) for new in batch.claim()])
+    def create_conversations(self, batch: Batch[NewConversation]) -> Commit[Conversation]:
+        return DoneCommit([self._create(new) for new in batch.claim()])
 
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
         key = self._keys.get(conversation_id)
@@ -84,8 +80,8 @@ class MemoryStore:
     async def conversations_of(self, user_id: str) -> list[str]:
         return [log.conversation.id for log in self._logs.values() if log.conversation.user_id == user_id]
 
-    def advance(self, batch: Batch[Advance]) -> asyncio.Future[list[bool]]:
-        return _done([self._advance(advance) for advance in batch.claim()])
+    def advance(self, batch: Batch[Advance]) -> Commit[bool]:
+        return DoneCommit([self._advance(advance) for advance in batch.claim()])
 
     async def position(self, key: int, position: Position) -> int:
         return self._log(key).positions.get(position, 0)
@@ -104,15 +100,15 @@ class MemoryStore:
 
     def _save(self, draft: Draft) -> Outcome:
         if (log := self._logs.get(draft.conversation_key)) is None:
-            return CONVERSATION_GONE
+            return Outcome.refused(CONVERSATION_GONE)
         if stored := log.by_id.get(draft.message_id):
             return settle_resend(draft, stored)
         if not _is_storable(draft.data):
-            return CANNOT_BE_STORED
+            return Outcome.refused(CANNOT_BE_STORED)
         message = StoredMessage.of(draft, len(log.messages) + 1)
         log.messages.append(message)
         log.by_id[draft.message_id] = message
-        return message.seq
+        return Outcome.saved(message.seq)
 
     def _create(self, new: NewConversation) -> Conversation:
         if (key := self._keys.get(new.id)) is None:
@@ -156,9 +152,3 @@ def _is_storable(text: str) -> bool:
     except UnicodeError:
         return False
     return True
-
-
-def _done(result: list[T]) -> asyncio.Future[list[T]]:
-    future: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
-    future.set_result(result)
-    return future

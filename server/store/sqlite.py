@@ -21,7 +21,7 @@ from server.core.model import (
     StoredMessage,
     Summary,
 )
-from server.ports import Batch, Saved, StoreUnavailable
+from server.ports import Batch, Commit, DoneCommit, PendingCommit, StoreUnavailable
 from server.store.file_lock import FileLock
 from server.store.restoring import begin_new_epochs, is_restored, mark_of
 from server.store.sqlite_schema import SchemaTooNew, upgrade
@@ -29,6 +29,7 @@ from server.store.sqlite_writer import (
     FIND_CONVERSATION,
     MAX_ROWS,
     MESSAGE_COLUMNS,
+    NotAtOnce,
     SqliteWriter,
     conversation_of,
     find_message,
@@ -150,7 +151,7 @@ class SqliteStore:
             return False
         return True
 
-    def save(self, batch: Batch[Draft]) -> Saved:
+    def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         size = len(batch.items)
         self._rows_logged += size
         if self._rows_logged >= _CHECKPOINT_ROWS:
@@ -158,13 +159,16 @@ class SqliteStore:
         if self._mark_timer is None:
             self._mark_timer = self._loop.call_later(_MARK_SECONDS, self._mark)
         if size > _SMALL_BATCH:
-            return self._thread.submit(lambda: self._writer.save(batch))
+            return self._commit(lambda: self._writer.save(batch))
         if self._commit_seconds > _QUICK_SECONDS or self._thread.pending:
-            return self._thread.submit(lambda: self._save_small(batch))
+            return self._commit(lambda: self._save_small(batch))
         started = time.perf_counter()
-        saved = self._writer.save_at_once(batch)
-        self._note_small_commit(started)
-        return saved if isinstance(saved, list) else self._thread.submit(saved)
+        try:
+            return DoneCommit(self._writer.save_at_once(batch))
+        except NotAtOnce as rest:
+            return self._commit(rest.finish)
+        finally:
+            self._note_small_commit(started)
 
     def _save_small(self, batch: Batch[Draft]) -> list[Outcome]:
         started = time.perf_counter()
@@ -176,8 +180,8 @@ class SqliteStore:
         """Follows how long they take: a moving average over some ten of them."""
         self._commit_seconds += (time.perf_counter() - started - self._commit_seconds) / 8
 
-    def create_conversations(self, batch: Batch[NewConversation]) -> asyncio.Future[list[Conversation]]:
-        return self._thread.submit(lambda: self._writer.create_conversations(batch))
+    def create_conversations(self, batch: Batch[NewConversation]) -> Commit[Conversation]:
+        return self._commit(lambda: self._writer.create_conversations(batch))
 
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
         rows = await self._read(FIND_CONVERSATION, conversation_id)
@@ -204,8 +208,8 @@ class SqliteStore:
     async def conversations_of(self, user_id: str) -> list[str]:
         return [row[0] for row in await self._read(_CONVERSATIONS_OF, user_id)]
 
-    def advance(self, batch: Batch[Advance]) -> asyncio.Future[list[bool]]:
-        return self._thread.submit(lambda: self._writer.advance(batch))
+    def advance(self, batch: Batch[Advance]) -> Commit[bool]:
+        return self._commit(lambda: self._writer.advance(batch))
 
     async def position(self, key: int, position: Position) -> int:
         rows = await self._read(_POSITION, key, position.value)
@@ -260,6 +264,9 @@ class SqliteStore:
     def _close_writer(self) -> None:
         self._write_mark()
         self._writer.close()
+
+    def _commit(self, job: Callable[[], list[R]]) -> Commit[R]:
+        return PendingCommit(self._thread.submit(job))
 
     async def _read(self, sql: str, *values: Any) -> list[Any]:
         return await self._on_reader(lambda: self._reader.execute(sql, values).fetchall())

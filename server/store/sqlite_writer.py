@@ -24,6 +24,7 @@ from server.core.model import (
     NewConversation,
     Outcome,
     StoredMessage,
+    all_saved,
     settle_resend,
 )
 from server.ports import Batch, StoreUnavailable
@@ -73,8 +74,18 @@ _OVERWRITE: Final = "PRAGMA user_version = 0"  # a transaction that changes noth
 
 Row = tuple[Any, ...]
 _SEQ: Final = itemgetter(1)  # of a row
-# The rest of a save that is out of the ordinary and may take its time: not for the event loop.
-Rest = Callable[[], list[Outcome]]
+_UNSAVED: Final = Outcome.refused(STORE_UNAVAILABLE)
+_UNKNOWN: Final = Outcome.refused(OUTCOME_UNKNOWN)
+_GONE: Final = Outcome.refused(CONVERSATION_GONE)
+_CANNOT_BE_STORED: Final = Outcome.refused(CANNOT_BE_STORED)
+
+
+class NotAtOnce(Exception):
+    """A save is out of the ordinary and may take its time: `finish` is the rest, not for the event loop."""
+
+    def __init__(self, finish: Callable[[], list[Outcome]]) -> None:
+        super().__init__()
+        self.finish = finish
 
 
 class _NoConversation(Exception):
@@ -112,16 +123,18 @@ class SqliteWriter:
             drafts = self._claim(batch)
         except apsw.Error as fault:
             self._tell(fault)
-            return [STORE_UNAVAILABLE for _ in batch.claim()]
-        saved = self._save(drafts) if drafts else []
-        return saved if isinstance(saved, list) else saved()
+            return [_UNSAVED for _ in batch.claim()]
+        try:
+            return self._save(drafts) if drafts else []
+        except NotAtOnce as rest:
+            return rest.finish()
 
-    def save_at_once(self, batch: Batch[Draft]) -> list[Outcome] | Rest:
-        """The same without waiting: where something is in the way, what is left to be done."""
+    def save_at_once(self, batch: Batch[Draft]) -> list[Outcome]:
+        """Does the same without waiting. Raises NotAtOnce where something is in the way."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.Error:
-            return partial(self.save, batch)
+            raise NotAtOnce(partial(self.save, batch)) from None
         return self._save(batch.claim())
 
     def checkpoint(self) -> None:
@@ -129,15 +142,15 @@ class SqliteWriter:
         with contextlib.suppress(apsw.Error):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _save(self, drafts: list[Draft]) -> list[Outcome] | Rest:
-        """The common case: all are new and the database does as it is told."""
+    def _save(self, drafts: list[Draft]) -> list[Outcome]:
+        """Does the common case: all are new and the database does as it is told. Raises NotAtOnce."""
         try:
             rows = list(map(self._row, drafts))
             self._insert(rows)
         except Exception:
             self._undo(drafts)
-            return partial(self._save_one_by_one, drafts)
-        return self._commit(drafts, list(map(_SEQ, rows)))
+            raise NotAtOnce(partial(self._save_one_by_one, drafts)) from None
+        return self._commit(drafts, all_saved(map(_SEQ, rows)))
 
     def create_conversations(self, batch: Batch[NewConversation]) -> list[Conversation]:
         """See MessageStore.create_conversations."""
@@ -214,12 +227,14 @@ class SqliteWriter:
         except apsw.Error as fault:
             self._tell(fault)
             self._undo(drafts)
-            return [STORE_UNAVAILABLE for _ in drafts]
+            return [_UNSAVED for _ in drafts]
         except Exception:
             self._undo(drafts)
             raise
-        saved = self._commit(drafts, outcomes)
-        return saved if isinstance(saved, list) else saved()
+        try:
+            return self._commit(drafts, outcomes)
+        except NotAtOnce as rest:
+            return rest.finish()
 
     def _save_one(self, draft: Draft) -> Outcome:
         try:
@@ -228,11 +243,11 @@ class SqliteWriter:
             row = self._row(draft)
             self._db.execute(_INSERT_ONE, row)
         except _NoConversation:
-            return CONVERSATION_GONE
+            return _GONE
         except _BAD_ROW:
             self._forget([draft])
-            return CANNOT_BE_STORED
-        return int(row[1])
+            return _CANNOT_BE_STORED
+        return Outcome.saved(row[1])
 
     def _begin_again(self) -> None:
         """The batch is claimed already, so another process may hold us up only for a moment."""
@@ -246,13 +261,13 @@ class SqliteWriter:
                     raise
             time.sleep(_LOCKED_PAUSE)
 
-    def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome] | Rest:
+    def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome]:
         try:
             self._cursor.execute("COMMIT")
         except apsw.Error as fault:
             self._tell(fault)
             is_cut_short = getattr(fault, "extendedresult", 0) in _CUT_SHORT
-            return partial(self._look_up, drafts, outcomes, is_cut_short)
+            raise NotAtOnce(partial(self._look_up, drafts, outcomes, is_cut_short)) from None
         self._fault = ""
         return outcomes
 
@@ -278,13 +293,13 @@ class SqliteWriter:
                 return [self._judge(*doubtful) for doubtful in zip(drafts, outcomes, strict=True)]
             except apsw.Error:
                 time.sleep(_IN_DOUBT_PAUSE)
-        return [OUTCOME_UNKNOWN for _ in drafts]
+        return [_UNKNOWN for _ in drafts]
 
     def _judge(self, draft: Draft, outcome: Outcome) -> Outcome:
         """What an outcome is worth whose COMMIT failed. Also a duplicate may be one of a lost draft."""
-        if outcome in (CANNOT_BE_STORED, CONVERSATION_GONE):
+        if outcome in (_CANNOT_BE_STORED, _GONE):
             return outcome
-        return outcome if self._find(draft) else STORE_UNAVAILABLE
+        return outcome if self._find(draft) else _UNSAVED
 
     def _row(self, draft: Draft) -> Row:
         key = draft.conversation_key

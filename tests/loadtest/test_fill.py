@@ -8,7 +8,7 @@ from loadtest.bench.cases import CONVERSATIONS
 from loadtest.fill import fill, measure
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
-from tests.support.store import draft, opened, save, whole_history
+from tests.support.store import draft, opened, save, told, whole_history
 
 
 def test_a_filled_database_is_one_of_the_servers_own(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_a_filled_database_is_one_of_the_servers_own(tmp_path: Path) -> None:
             assert [m.seq for m in await whole_history(store, conversation.key)] == list(range(1, 11))
             old = (await whole_history(store, conversation.key))[0]
             assert await store.find_message(conversation.key, old.message_id) == old
-            assert await save(store, draft(conversation.key, "m1")) == [11]
+            assert await save(store, draft(conversation.key, "m1")) == told(11)
 
     check()
     assert _schema(filled) == _schema(empty)

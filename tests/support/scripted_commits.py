@@ -3,7 +3,7 @@
 import asyncio
 from typing import Generic, TypeVar
 
-from server.ports import Batch
+from server.ports import Batch, PendingCommit
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,7 +16,7 @@ class ScriptedCommits(Generic[Item, Result]):
         self.batches: list[Batch[Item]] = []
         self.answers: list[asyncio.Future[list[Result]]] = []
 
-    def save(self, batch: Batch[Item]) -> "asyncio.Future[list[Result]]":
+    def save(self, batch: Batch[Item]) -> PendingCommit[Result]:
         self.batches.append(batch)
         self.answers.append(asyncio.get_running_loop().create_future())
-        return self.answers[-1]
+        return PendingCommit(self.answers[-1])

@@ -3,9 +3,8 @@
 import asyncio
 
 from server.core.model import Draft, Outcome
-from server.ports import Batch, Saved
+from server.ports import Batch, Commit, PendingCommit
 from server.store.memory import MemoryStore
-from tests.support.store import outcomes
 
 
 class SlowStore(MemoryStore):
@@ -16,15 +15,15 @@ class SlowStore(MemoryStore):
         self._open: list[tuple[Batch[Draft], asyncio.Future[list[Outcome]]]] = []
         self.is_slow = True
 
-    def save(self, batch: Batch[Draft]) -> Saved:
+    def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         if not self.is_slow:
             return super().save(batch)
         batch.claim()
         self._open.append((batch, asyncio.get_running_loop().create_future()))
-        return self._open[-1][1]
+        return PendingCommit(self._open[-1][1])
 
     async def commit(self) -> None:
         self.is_slow = False
         for batch, future in self._open:
-            future.set_result(await outcomes(super().save(batch)))
+            future.set_result(await super().save(batch))
         self._open.clear()

@@ -12,6 +12,7 @@ from server.ports import MessageStore, SocketUser
 from server.runtime.messages.join import JoinConfig
 from server.runtime.node import Node, NodeConfig
 from server.runtime.rooms.room import Connection
+from server.store.timed import TimedStore
 from tests.support.device import CONVERSATION
 
 MAX_INVALID_FRAMES = 10
@@ -106,8 +107,8 @@ class Stage:
             shutdown_grace=shutdown_grace,
             kept_events=100,
         )
-        self.node = node = Node(config, store)
-        self.store = store
+        self.store = TimedStore(store, store_timeout)
+        self.node = node = Node(config, self.store)
         self.background = node.background
         self.sessions, self.manager, self.replies = node.sessions, node.manager, node.replies
         self.fan_out, self.metrics = node.fan_out, node.metrics

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from server.core.model import Conversation, Draft, NewConversation, Outcome, StoredMessage
-from server.ports import Batch, MessageStore, Saved
+from server.core.model import Conversation, Draft, NewConversation, Outcome, Refused, StoredMessage
+from server.ports import Batch, MessageStore
 from server.protocol import MessageType
 
 NOW_MS = 1_790_000_000_000
@@ -30,13 +30,19 @@ async def create(store: MessageStore, *ids: str, user_id: str = "kai") -> list[C
     return await store.create_conversations(Batch([new_conversation(id, user_id) for id in ids]))
 
 
-async def outcomes(saved: Saved) -> list[Outcome]:
-    """Whether it was saved at once or is under way."""
-    return saved if isinstance(saved, list) else await saved
-
-
 async def save(store: MessageStore, *drafts: Draft) -> list[Outcome]:
-    return await outcomes(store.save(Batch(list(drafts))))
+    return await store.save(Batch(list(drafts)))
+
+
+def told(*what: int | Refused | Outcome) -> list[Outcome]:
+    """Names outcomes in short: a new seq, why a draft is refused, or an outcome as it is."""
+    return [_outcome(each) for each in what]
+
+
+def _outcome(what: int | Refused | Outcome) -> Outcome:
+    if isinstance(what, int):
+        return Outcome.saved(what)
+    return Outcome.refused(what) if isinstance(what, Refused) else what
 
 
 async def whole_history(store: MessageStore, key: int) -> list[StoredMessage]:

@@ -5,7 +5,7 @@ import random
 import time
 from typing import NamedTuple
 
-from server.core.model import MESSAGE_ID_CONFLICT, Duplicate, Outcome, Refused
+from server.core.model import MESSAGE_ID_CONFLICT, Outcome, Refused
 from server.ports import MessageStore
 from server.protocol import MessageType
 from server.runtime.base.clock import now_ms
@@ -76,11 +76,10 @@ class AISpeech:
         if not self._submit(room, message):
             return MESSAGE_ID_CONFLICT
         outcome, delivered_to, is_resend = await waiter.answer
-        if isinstance(outcome, Refused):
-            return outcome
-        if isinstance(outcome, Duplicate):
-            return Spoken(outcome.seq, message.created_at, 0, duplicate=True)
-        return Spoken(outcome, message.created_at, 0 if is_resend else delivered_to, is_resend)
+        if outcome.refusal is not None:
+            return outcome.refusal
+        is_duplicate = is_resend or not outcome.is_new
+        return Spoken(outcome.seq, message.created_at, 0 if is_duplicate else delivered_to, is_duplicate)
 
     async def was_said(self, room: Room, message_id: str) -> bool:
         """Whether there is a message under that id. Raises StoreUnavailable."""

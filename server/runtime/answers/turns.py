@@ -98,7 +98,7 @@ class Turns:
                         self.message_saved(room)
                 finally:
                     self._manager.release(room)
-        except (StoreUnavailable, TimeoutError) as fault:
+        except StoreUnavailable as fault:
             log.warning("unanswered messages could not be read", error=str(fault))
 
     def message_saved(self, room: Room) -> None:
@@ -136,7 +136,7 @@ class Turns:
         try:
             await self._take_turn(dialogue)
             dialogue.failures = 0
-        except (ResponderFailed, StoreUnavailable, TimeoutError) as fault:
+        except (ResponderFailed, StoreUnavailable) as fault:
             self._note_failure(dialogue, fault)
         finally:
             self._typing.stop_ai(room)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic
 
-from server.ports import Batch, StoreUnavailable
-from server.runtime.base.group_commit import Commit, GroupCommit, Item, Result
+from server.ports import Batch, Commit, StoreUnavailable
+from server.runtime.base.group_commit import GroupCommit, Item, Result
 
 
 class AwaitedCommit(Generic[Item, Result]):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-from server.ports import Batch
+from server.ports import Batch, Commit, PendingCommit
 
 # They are broadcast and answered in one go, which holds up the loop for some 10 ms. Only a backlog is larger.
 MAX_BATCH: Final = 1024
@@ -22,7 +22,6 @@ class HasArrived(Protocol):
 
 Item = TypeVar("Item", bound=HasArrived)
 Result = TypeVar("Result")
-Commit = list[Result] | asyncio.Future[list[Result]]  # done at once, or under way
 
 
 class CommitSink(Protocol[Item, Result]):
@@ -46,7 +45,7 @@ class GroupCommit(Generic[Item, Result]):
 
     def __init__(
         self,
-        commit: Callable[[Batch[Item]], "Commit[Result]"],
+        commit: Callable[[Batch[Item]], Commit[Result]],
         sink: CommitSink[Item, Result],
         timeout: float,
     ) -> None:
@@ -85,11 +84,11 @@ class GroupCommit(Generic[Item, Result]):
         if self._batch is not None:  # the end of a commit, or another call of this turn, has begun one
             return
         if self._waiting:
-            self._follow(self._begin())
+            self._begin().when_over(self._end)
         else:
             self._tell_drained()  # all were withdrawn
 
-    def _begin(self) -> "Commit[Result]":
+    def _begin(self) -> Commit[Result]:
         """Commits what waits."""
         items, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         self._batch, self._batch_size, self._batch_oldest = Batch(items), len(items), items[0].arrived
@@ -99,17 +98,7 @@ class GroupCommit(Generic[Item, Result]):
         except Exception as fault:
             failed: asyncio.Future[list[Result]] = self._loop.create_future()
             failed.set_exception(fault)
-            return failed
-
-    def _follow(self, commit: "Commit[Result]") -> None:
-        if isinstance(commit, list):  # the loop itself did it: the answers wait for no further turn
-            self._end(commit, None)
-        else:
-            commit.add_done_callback(self._done)
-
-    def _done(self, commit: "asyncio.Future[list[Result]]") -> None:
-        fault = commit.exception()
-        self._end([] if fault else commit.result(), fault)
+            return PendingCommit(failed)
 
     def _end(self, results: list[Result], fault: BaseException | None) -> None:
         assert self._batch is not None
@@ -123,7 +112,7 @@ class GroupCommit(Generic[Item, Result]):
                 self._sink.settled(items, results, seconds)
         finally:
             if following is not None:
-                self._follow(following)
+                following.when_over(self._end)
             else:
                 self._tell_drained()
 

@@ -1,6 +1,5 @@
 """Opening conversations: found in the store, or created for the user who joins first."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -21,16 +20,14 @@ class Conversations:
         self._store = store
         self._manager = manager
         self._ids = ids
-        self._timeout = timeout
         self._creations: AwaitedCommit[NewConversation, Conversation] = AwaitedCommit(
             store.create_conversations, timeout, "the conversation could not be created in time"
         )
 
     async def find(self, room: Room) -> Conversation | None:
-        """The conversation of a held room. Raises StoreUnavailable, TimeoutError."""
+        """Finds the conversation of a held room. Raises StoreUnavailable."""
         if room.conversation is None:
-            async with asyncio.timeout(self._timeout):
-                found = await self._store.find_conversation(room.conversation_id)
+            found = await self._store.find_conversation(room.conversation_id)
             if found is not None:
                 room.opened(found)
         _check_not_deleted(room)
@@ -60,15 +57,14 @@ class Conversations:
         """Removes them with all their messages, and closes their devices (1000).
 
         Who joins meanwhile is told to try again, and so is everybody (1013) when that failed: what
-        comes back sees what there is. Raises StoreUnavailable, TimeoutError.
+        comes back sees what there is. Raises StoreUnavailable.
         """
         code, reason = CloseCode.TRY_AGAIN_LATER, "the conversation could not be deleted"
         rooms = [self._manager.hold(conversation_id) for conversation_id in conversation_ids]
         try:
             for room in rooms:
                 room.is_deleted = True
-            async with asyncio.timeout(self._timeout):
-                await self._store.delete_conversations(conversation_ids)
+            await self._store.delete_conversations(conversation_ids)
             code, reason = CloseCode.NORMAL, "the conversation was deleted"
         finally:
             for room in rooms:

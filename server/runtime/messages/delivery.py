@@ -14,7 +14,6 @@ from server.core import payloads
 from server.core.model import (
     OUTCOME_UNKNOWN,
     STORE_UNAVAILABLE,
-    Duplicate,
     Outcome,
     Refused,
     settle_resend,
@@ -38,6 +37,8 @@ from server.runtime.signals.typing import TypingRelay
 log = structlog.get_logger()
 
 _DOUBT_SECONDS: Final = 10.0  # after which a failure says nothing any more: perhaps nobody sends meanwhile
+_UNSAVED: Final = Outcome.refused(STORE_UNAVAILABLE)
+_UNKNOWN: Final = Outcome.refused(OUTCOME_UNKNOWN)
 _SECOND_LOOK_SECONDS: Final = 0.5  # for the store to tell whether a withdrawn message was there before
 
 
@@ -101,11 +102,10 @@ class Delivery:
         Where the store does not tell, `why` could deny what is saved.
         """
         try:
-            async with asyncio.timeout(self.timeout):
-                stored = await self._store.find_message(message.conversation_key, message.message_id)
-        except (StoreUnavailable, TimeoutError):
-            return OUTCOME_UNKNOWN
-        return why if stored is None else settle_resend(message, stored)
+            stored = await self._store.find_message(message.conversation_key, message.message_id)
+        except StoreUnavailable:
+            return _UNKNOWN
+        return Outcome.refused(why) if stored is None else settle_resend(message, stored)
 
     def settled(self, items: list[PendingMessage], results: list[Outcome], seconds: float) -> None:
         self._replies.hold()
@@ -127,9 +127,9 @@ class Delivery:
         unsaved: list[PendingMessage] = []
         for message, outcome in zip(items, results, strict=True):
             try:
-                if type(outcome) is int:
-                    self._answer(message, outcome, now, self._broadcast(message, outcome))
-                elif outcome is STORE_UNAVAILABLE:
+                if outcome.is_new:
+                    self._answer(message, outcome, now, self._broadcast(message, outcome.seq))
+                elif outcome.refusal is STORE_UNAVAILABLE:
                     unsaved.append(message)
                 else:
                     self._answer_without_broadcast(message, outcome, now)
@@ -148,7 +148,7 @@ class Delivery:
         limit = time.monotonic() - self.timeout
         for message in items:
             for waiter, _ in [entry for entry in message.waiters if entry[1] <= limit]:
-                waiter.settled(message, OUTCOME_UNKNOWN, 0, False)
+                waiter.settled(message, _UNKNOWN, 0, False)
             message.waiters = [entry for entry in message.waiters if entry[1] > limit]
 
     def failed(self, items: list[PendingMessage], fault: BaseException) -> None:
@@ -156,7 +156,7 @@ class Delivery:
         self._note_failure()
         now = time.monotonic()
         for message in items:
-            self._answer_without_broadcast(message, OUTCOME_UNKNOWN, now)
+            self._answer_without_broadcast(message, _UNKNOWN, now)
 
     def _note_failure(self) -> None:
         """The log hears of it once, however many messages it is."""
@@ -182,12 +182,12 @@ class Delivery:
             async with asyncio.timeout_at(end):
                 found = await asyncio.gather(*questions)
         except (StoreUnavailable, TimeoutError):
-            return [STORE_UNAVAILABLE] * len(messages)
+            return [_UNSAVED] * len(messages)
         except Exception:
             log.exception("the store failed")
-            return [OUTCOME_UNKNOWN] * len(messages)
+            return [_UNKNOWN] * len(messages)
         return [
-            STORE_UNAVAILABLE if stored is None else settle_resend(message, stored)
+            _UNSAVED if stored is None else settle_resend(message, stored)
             for message, stored in zip(messages, found, strict=True)
         ]
 
@@ -227,13 +227,13 @@ class Delivery:
             device.close(CloseCode.INTERNAL_ERROR, "a fault of the server")
         for waiter, _ in message.waiters:
             with contextlib.suppress(Exception):
-                waiter.settled(message, OUTCOME_UNKNOWN, 0, False)
+                waiter.settled(message, _UNKNOWN, 0, False)
 
     def _answer_without_broadcast(self, message: PendingMessage, outcome: Outcome, now: float) -> None:
         """Not saved, or not now. It may have been saved once without anybody here hearing of it."""
-        if type(outcome) is Duplicate:
+        if outcome.refusal is None:
             self._fan_out.found(message.room, outcome.seq)
-        elif outcome is OUTCOME_UNKNOWN:
+        elif outcome.refusal is OUTCOME_UNKNOWN:
             self._repair.suspect(message.room)
         self._answer(message, outcome, now)
 

@@ -12,13 +12,12 @@ _PAUSE: Final = 1.0  # seconds between two questions to a database that does not
 
 
 class GapRepair:
-    """A commit may end in an error that leaves open what was saved. `timeout`: seconds for one answer."""
+    """Asks the store after a commit that ended in an error which leaves open what was saved."""
 
-    def __init__(self, store: MessageStore, fan_out: FanOut, background: Background, timeout: float) -> None:
+    def __init__(self, store: MessageStore, fan_out: FanOut, background: Background) -> None:
         self._store = store
         self._fan_out = fan_out
         self._background = background
-        self._timeout = timeout
         self._in_doubt: set[Room] = set()
 
     def suspect(self, room: Room) -> None:
@@ -40,8 +39,7 @@ class GapRepair:
     async def _newest(self, room: Room) -> int | None:
         """None when the store does not tell."""
         try:
-            async with asyncio.timeout(self._timeout):
-                conversation = await self._store.find_conversation(room.conversation_id)
-        except (StoreUnavailable, TimeoutError):
+            conversation = await self._store.find_conversation(room.conversation_id)
+        except StoreUnavailable:
             return None
         return room.last_seq if conversation is None else conversation.last_seq

@@ -76,7 +76,7 @@ class JoinHandler:
             if (refusal := self._admission.refusal(request, room)) is not None:  # others came meanwhile
                 return refusal
             return self._let_in(request, socket, room, conversation)
-        except (StoreUnavailable, TimeoutError):
+        except StoreUnavailable:
             return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
         except Exception:
             log.exception(

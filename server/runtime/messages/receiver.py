@@ -15,6 +15,7 @@ from server.core.model import (
     FRAME_FAILED,
     MESSAGE_ID_CONFLICT,
     SHUTTING_DOWN,
+    Outcome,
     Refused,
 )
 from server.core.rate_limit import RateLimiter
@@ -169,7 +170,7 @@ class Receiver:
             outcome = await self._delivery.outcome_before(save, why)
         except Exception:
             log.exception("a resend could not be judged", **connection.info.context())
-            outcome = FRAME_FAILED
+            outcome = Outcome.refused(FRAME_FAILED)
         connection.settled(save, outcome, 0, is_resend=True)
 
     # ---- signals ------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Bringing a device up to date from the store, at its own pace, until it can go live."""
 
-import asyncio
 from typing import Final
 
 from server.core import payloads
@@ -19,19 +18,14 @@ _PAGE: Final = 100
 class Replayer:
     """The truth is the store: pages are read after the device's position until that is the room's newest.
 
-    `timeout`: seconds that the store may take for a page.
-
     What is saved meanwhile is not offered to the device but raises the room's newest, so the next
     page has it. The last page and going live happen without an await in between.
     """
 
-    def __init__(
-        self, manager: ConnectionManager, store: MessageStore, background: Background, timeout: float
-    ) -> None:
+    def __init__(self, manager: ConnectionManager, store: MessageStore, background: Background) -> None:
         self._manager = manager
         self._store = store
         self._background = background
-        self._timeout = timeout
 
     def begin(self, connection: Connection, after: int) -> None:
         """Sends everything above seq `after`; the connection is live at the end, or closed."""
@@ -47,7 +41,7 @@ class Replayer:
     async def _replay(self, connection: Connection, after: int) -> None:
         try:
             await self._catch_up(connection, after)
-        except (StoreUnavailable, TimeoutError):
+        except StoreUnavailable:
             connection.close(CloseCode.TRY_AGAIN_LATER, "the history could not be read")
         except Exception:
             connection.fail()
@@ -66,8 +60,7 @@ class Replayer:
             position = page[-1].seq
 
     async def _page(self, key: int, position: int, size: int) -> list[StoredMessage]:
-        async with asyncio.timeout(self._timeout):
-            page = await self._store.history(key, position, size)
+        page = await self._store.history(key, position, size)
         if not page:
             raise StoreUnavailable("the history ends early")
         return page

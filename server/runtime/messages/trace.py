@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from server.core.model import Draft, Duplicate, Outcome, Refused
+from server.core.model import Draft, Outcome
 from server.core.timestamps import rfc3339
 from server.runtime.base.clock import now_ms
 
@@ -59,11 +59,11 @@ class MessageTrace:
 
 def _events(draft: Draft, outcome: Outcome, at: int) -> Iterator[tuple[int, dict[str, Any]]]:
     yield draft.created_at, {"event": "received", "sender": draft.sender}
-    if isinstance(outcome, Refused):
+    if outcome.refusal is not None:
         return
-    if isinstance(outcome, Duplicate):
+    if not outcome.is_new:
         yield at, {"event": "acked", "duplicate": True}
         return
-    yield at, {"event": "saved", "seq": outcome}
+    yield at, {"event": "saved", "seq": outcome.seq}
     yield at, {"event": "broadcast"}
     yield at, {"event": "acked"}

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from server.core.model import Conversation, Draft, Duplicate, Outcome, Refused
+from server.core.model import Conversation, Draft, Outcome
 from server.ports import Socket
 from server.protocol import CloseCode
 from server.runtime.rooms.connection_info import ConnectionInfo
@@ -191,14 +191,14 @@ class Connection(Outgoing):
         """Answer a message of this connection."""
         try:
             self.end_answer()
-            if type(outcome) is int:
-                self._replies.ack(self, message.message_id, outcome, is_resend)
-            elif type(outcome) is Duplicate:
+            if outcome.is_new:
+                self._replies.ack(self, message.message_id, outcome.seq, is_resend)
+            elif outcome.refusal is not None:
+                self._replies.nack(self, message.message_id, outcome.refusal)
+            else:
                 if not is_resend:
                     self._listener.was_duplicate(message)
                 self._replies.ack(self, message.message_id, outcome.seq, True)
-            elif type(outcome) is Refused:
-                self._replies.nack(self, message.message_id, outcome)
         except Exception:
             self.fail()
 

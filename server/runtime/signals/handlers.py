@@ -74,7 +74,7 @@ class SignalHandlers:
     async def _read(self, connection: Connection, up_to: ReadUpTo, frame_id: str) -> None:
         try:
             answer = await self._receipts.user_read(connection, up_to, frame_id)
-        except (StoreUnavailable, TimeoutError):
+        except StoreUnavailable:
             answer = STORE_UNAVAILABLE._replace(text="The position could not be saved; try again")
         except Exception:
             log.exception("a receipt could not be processed", **connection.info.context())

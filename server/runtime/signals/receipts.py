@@ -1,6 +1,5 @@
 """Read receipts: how far the user and the AI have read, saved and passed on when it is forward."""
 
-import asyncio
 import time
 from typing import NamedTuple
 
@@ -22,12 +21,11 @@ class Read(NamedTuple):
 
 
 class Receipts:
-    """Many positions are saved in one transaction. Methods raise StoreUnavailable, TimeoutError."""
+    """Many positions are saved in one transaction. Methods raise StoreUnavailable."""
 
     def __init__(self, store: MessageStore, fan_out: FanOut, timeout: float) -> None:
         self._store = store
         self._fan_out = fan_out
-        self._timeout = timeout
         self._advances: AwaitedCommit[Advance, bool] = AwaitedCommit(
             store.advance, timeout, "the position could not be saved in time"
         )
@@ -52,8 +50,7 @@ class Receipts:
         return await self._advances.save(Advance(room.key, position, seq, time.monotonic()))
 
     async def _read(self, room: Room, position: Position, up_to: ReadUpTo) -> Read | Refused:
-        async with asyncio.timeout(self._timeout):
-            found = await self._find(room, up_to)
+        found = await self._find(room, up_to)
         if isinstance(found, Refused) or found.seq == 0:
             return found
         return found._replace(moved=await self.advance(room, position, found.seq))

@@ -8,23 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from server.core.model import CANNOT_BE_STORED, MESSAGE_ID_CONFLICT, Duplicate, StoredMessage
+from server.core.model import CANNOT_BE_STORED, MESSAGE_ID_CONFLICT, Outcome, StoredMessage
 from server.ports import Batch, MessageStore
 from server.protocol import MessageType
 from server.store import sqlite
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
+from server.store.timed import TimedStore
 from tests.support.asynchronous import asynchronous
-from tests.support.store import NOW_MS, create, draft, new_conversation, opened, outcomes, save, whole_history
+from tests.support.store import NOW_MS, create, draft, new_conversation, opened, save, told, whole_history
 
 NewStore = Callable[[], MessageStore]
 
 
-@pytest.fixture(params=["memory", "sqlite, in its thread", "sqlite, on the loop"])
+@pytest.fixture(params=["memory", "memory, timed", "sqlite, in its thread", "sqlite, on the loop"])
 def new_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewStore:
     """The stores under test; SQLite's also in each of the two places where it commits."""
     if request.param == "memory":
         return MemoryStore
+    if request.param == "memory, timed":
+        return lambda: TimedStore(MemoryStore(), 60.0)
     monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 60.0 if "loop" in request.param else 0.0)
     return lambda: SqliteStore(tmp_path / "chat.db")
 
@@ -35,7 +38,7 @@ async def test_seqs_rise_by_one_per_conversation_in_the_order_of_the_drafts(new_
         a, b = [conversation.key for conversation in await create(store, "a", "b")]
         first = await save(store, draft(a, "m1"), draft(b, "m1"), draft(a, "m2"), draft(a, "m3"))
         second = await save(store, draft(b, "m2"), draft(a, "m4"))
-        assert (first, second) == ([1, 1, 2, 3], [2, 4])
+        assert (first, second) == (told(1, 1, 2, 3), told(2, 4))
         assert [message.message_id for message in await whole_history(store, a)] == ["m1", "m2", "m3", "m4"]
 
 
@@ -46,7 +49,7 @@ async def test_a_batch_of_any_size_is_saved_in_order(new_store: NewStore) -> Non
         expected = 0
         for size in (1, 2, 3, 127, 128, 129, 300):
             drafts = [draft(a.key, f"{size}-{number}") for number in range(size)]
-            assert await save(store, *drafts) == list(range(expected + 1, expected + size + 1))
+            assert await save(store, *drafts) == told(*range(expected + 1, expected + size + 1))
             expected += size
         assert [m.seq for m in await whole_history(store, a.key)] == list(range(1, expected + 1))
 
@@ -87,9 +90,9 @@ async def test_a_resend_is_a_duplicate_and_takes_no_seq(new_store: NewStore) -> 
     async with opened(new_store()) as store:
         (a,) = await create(store, "a")
         once = draft(a.key, "m1")
-        assert await save(store, once) == [1]
+        assert await save(store, once) == told(1)
         later = replace(once, created_at=NOW_MS + 5, client_timestamp="2026-11-23T10:00:00Z")
-        assert await save(store, later, draft(a.key, "m2")) == [Duplicate(1), 2]
+        assert await save(store, later, draft(a.key, "m2")) == told(Outcome.duplicate(1), 2)
         assert len(await whole_history(store, a.key)) == 2
 
 
@@ -97,11 +100,11 @@ async def test_a_resend_is_a_duplicate_and_takes_no_seq(new_store: NewStore) -> 
 async def test_a_resend_within_one_batch_is_a_duplicate(new_store: NewStore) -> None:
     async with opened(new_store()) as store:
         (a,) = await create(store, "a")
-        assert await save(store, draft(a.key, "m1"), draft(a.key, "m1"), draft(a.key, "m2")) == [
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m1"), draft(a.key, "m2")) == told(
             1,
-            Duplicate(1),
+            Outcome.duplicate(1),
             2,
-        ]
+        )
 
 
 @asynchronous
@@ -117,7 +120,7 @@ async def test_a_message_id_used_for_something_else_is_a_conflict(new_store: New
             draft(b, "m1", data="other"),
             draft(a, "m2"),
         )
-        assert outcomes == [MESSAGE_ID_CONFLICT, MESSAGE_ID_CONFLICT, MESSAGE_ID_CONFLICT, 1, 2]
+        assert outcomes == told(MESSAGE_ID_CONFLICT, MESSAGE_ID_CONFLICT, MESSAGE_ID_CONFLICT, 1, 2)
         found = await store.find_message(a, "m1")
         assert found is not None and found.data == "hello"
 
@@ -126,12 +129,10 @@ async def test_a_message_id_used_for_something_else_is_a_conflict(new_store: New
 async def test_a_draft_that_cannot_be_stored_fails_alone(new_store: NewStore) -> None:
     async with opened(new_store()) as store:
         (a,) = await create(store, "a")
-        outcomes = await save(
-            store, draft(a.key, "m1"), draft(a.key, "m2", data="\ud800"), draft(a.key, "m3")
-        )
-        assert outcomes == [1, CANNOT_BE_STORED, 2]
+        found = await save(store, draft(a.key, "m1"), draft(a.key, "m2", data="\ud800"), draft(a.key, "m3"))
+        assert found == told(1, CANNOT_BE_STORED, 2)
         assert [m.message_id for m in await whole_history(store, a.key)] == ["m1", "m3"]
-        assert await save(store, draft(a.key, "m4")) == [3]
+        assert await save(store, draft(a.key, "m4")) == told(3)
 
 
 @asynchronous
@@ -141,7 +142,7 @@ async def test_what_was_withdrawn_is_not_saved(new_store: NewStore) -> None:
         batch = Batch([draft(a.key, "m1"), draft(a.key, "m2")])
         withdrawn = batch.withdraw(lambda d: d.message_id == "m1")
         assert withdrawn is not None and [d.message_id for d in withdrawn] == ["m1"]
-        assert await outcomes(store.save(batch)) == [1]
+        assert await store.save(batch) == told(1)
         assert batch.withdraw(lambda d: True) is None
         assert [m.message_id for m in await whole_history(store, a.key)] == ["m2"]
 
@@ -154,8 +155,8 @@ async def test_a_batch_of_which_all_was_withdrawn_changes_nothing_and_the_next_i
         (a,) = await create(store, "a")
         batch = Batch([draft(a.key, "m1")])
         batch.withdraw(lambda d: True)
-        assert await outcomes(store.save(batch)) == []
-        assert await save(store, draft(a.key, "m2")) == [1]
+        assert await store.save(batch) == told()
+        assert await save(store, draft(a.key, "m2")) == told(1)
 
 
 @asynchronous
@@ -165,11 +166,8 @@ async def test_saves_are_answered_in_the_order_in_which_they_were_asked_for(new_
         answered: list[int] = []
         saves = [store.save(Batch([draft(a.key, f"m{number}")])) for number in range(20)]
         for number, saved in enumerate(saves):
-            if isinstance(saved, list):
-                answered.append(number)
-            else:
-                saved.add_done_callback(partial(lambda number, _: answered.append(number), number))
-        assert await asyncio.gather(*map(outcomes, saves)) == [[number] for number in range(1, 21)]
+            saved.when_over(partial(lambda number, results, fault: answered.append(number), number))
+        assert [await saved for saved in saves] == [told(number) for number in range(1, 21)]
         assert answered == list(range(20))
 
 

@@ -24,7 +24,7 @@ from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
 from server.store.sqlite_schema import MIGRATIONS
 from tests.support.asynchronous import asynchronous
-from tests.support.store import save
+from tests.support.store import save, told
 
 Make = Callable[[], MessageStore]
 
@@ -119,15 +119,15 @@ async def test_a_deleted_conversation_leaves_nothing_and_its_late_messages_are_r
     await advance(store, room, Position.USER_READ, 2)
     await store.delete_conversations(["c", "unknown"])
     assert await store.find_conversation("c") is None
-    assert await say(store, room, "late") == [CONVERSATION_GONE]
+    assert await say(store, room, "late") == told(CONVERSATION_GONE)
     mixed = [Draft(r.key, "n", MessageType.CHAT_MESSAGE, "kai", "text", 1, 0.0) for r in (room, other, room)]
-    assert await save(store, *mixed) == [CONVERSATION_GONE, 1, CONVERSATION_GONE]
+    assert await save(store, *mixed) == told(CONVERSATION_GONE, 1, CONVERSATION_GONE)
     assert await advance(store, room, Position.USER_READ, 9) in ([False], [True])
     (anew,) = await create(store, "c")
     assert anew.key not in (room.key, other.key)
     assert await store.history(anew.key, 0, 10) == []
     assert await store.position(anew.key, Position.USER_READ) == 0
-    assert await say(store, anew, "m1") == [1]
+    assert await say(store, anew, "m1") == told(1)
     await store.close()
 
 

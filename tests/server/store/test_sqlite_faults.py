@@ -16,7 +16,7 @@ from server.core.model import (
     MESSAGE_ID_CONFLICT,
     OUTCOME_UNKNOWN,
     STORE_UNAVAILABLE,
-    Duplicate,
+    Outcome,
 )
 from server.ports import Batch, StoreUnavailable
 from server.store import sqlite, sqlite_writer
@@ -24,7 +24,7 @@ from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
 from tests.support.failing_sync import fail_every_sync
 from tests.support.sqlite_faults import BROKEN, Run, Tap
-from tests.support.store import create, draft, opened, outcomes, save, whole_history
+from tests.support.store import create, draft, opened, save, told, whole_history
 
 FIND = "SELECT seq, message_id"
 
@@ -49,8 +49,8 @@ async def test_a_commit_that_failed_although_it_was_done_is_answered_as_saved(
     async with opened(store):
         (a,) = await create(store, "a")
         tap.spoil("COMMIT", is_run=True)
-        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [1, 2]
-        assert await save(store, draft(a.key, "m3")) == [3]
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == told(1, 2)
+        assert await save(store, draft(a.key, "m3")) == told(3)
         assert len(await whole_history(store, a.key)) == 3
 
 
@@ -61,9 +61,9 @@ async def test_a_commit_that_failed_is_answered_as_not_saved_and_its_seqs_are_gi
     async with opened(store):
         (a,) = await create(store, "a")
         tap.spoil("COMMIT")
-        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [STORE_UNAVAILABLE] * 2
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == told(STORE_UNAVAILABLE) * 2
         assert await whole_history(store, a.key) == []
-        assert await save(store, draft(a.key, "m2"), draft(a.key, "m1")) == [1, 2]
+        assert await save(store, draft(a.key, "m2"), draft(a.key, "m1")) == told(1, 2)
 
 
 @pytest.mark.parametrize("is_done", [True, False])
@@ -75,7 +75,7 @@ async def test_after_a_failed_commit_each_draft_is_judged_by_itself(
         (a,) = await create(store, "a")
         await save(store, draft(a.key, "old"))
         tap.spoil("COMMIT", is_run=is_done)
-        outcomes = await save(
+        found = await save(
             store,
             draft(a.key, "old"),
             draft(a.key, "old", data="other"),
@@ -83,8 +83,8 @@ async def test_after_a_failed_commit_each_draft_is_judged_by_itself(
             draft(a.key, "new"),
             draft(a.key, "new"),
         )
-        anew = [2, Duplicate(2)] if is_done else [STORE_UNAVAILABLE, STORE_UNAVAILABLE]
-        assert outcomes == [Duplicate(1), MESSAGE_ID_CONFLICT, CANNOT_BE_STORED, *anew]
+        anew = [2, Outcome.duplicate(2)] if is_done else [STORE_UNAVAILABLE, STORE_UNAVAILABLE]
+        assert found == told(Outcome.duplicate(1), MESSAGE_ID_CONFLICT, CANNOT_BE_STORED, *anew)
 
 
 @asynchronous
@@ -104,7 +104,7 @@ async def test_an_outcome_is_looked_up_until_the_database_answers(store: SqliteS
             return run()
 
         tap.on_execute = execute
-        assert await save(store, draft(a.key, "m1")) == [1]
+        assert await save(store, draft(a.key, "m1")) == told(1)
         assert refused == 0
 
 
@@ -124,9 +124,9 @@ async def test_an_outcome_that_cannot_be_looked_up_is_unknown_and_a_resend_settl
             return run()
 
         tap.on_execute = execute
-        assert await save(store, draft(a.key, "m1")) == [OUTCOME_UNKNOWN]
+        assert await save(store, draft(a.key, "m1")) == told(OUTCOME_UNKNOWN)
         tap.on_execute = lambda sql, run: run()
-        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == [Duplicate(1), 2]
+        assert await save(store, draft(a.key, "m1"), draft(a.key, "m2")) == told(Outcome.duplicate(1), 2)
 
 
 @asynchronous
@@ -136,7 +136,7 @@ async def test_what_a_failed_sync_left_in_the_log_is_overwritten_before_it_is_ca
     async with opened(store):
         (a,) = await create(store, "a")
         tap.spoil("COMMIT")
-        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]
+        assert await save(store, draft(a.key, "m1")) == told(STORE_UNAVAILABLE)
         after = tap.statements[tap.statements.index("COMMIT") :]
         writes = [statement for statement in after if statement.startswith("PRAGMA user_version")]
         assert len(writes) == 1
@@ -165,7 +165,7 @@ async def test_a_commit_that_cannot_be_synced_stays_open_and_no_start_finds_it_l
         if not await store._thread.submit(fail_every_sync):
             pytest.skip("system calls cannot be filtered here")
         tap.on_execute = execute
-        assert await save(store, draft(a.key, "m2")) == [OUTCOME_UNKNOWN]
+        assert await save(store, draft(a.key, "m2")) == told(OUTCOME_UNKNOWN)
         _copy(names, tmp_path, tmp_path / "at the answer")
     assert _message_ids(tmp_path / "at the failure" / "chat.db") == ["m1", "m2"]
     assert _message_ids(tmp_path / "at the answer" / "chat.db") == ["m1"]
@@ -197,10 +197,10 @@ async def test_the_loop_goes_on_while_an_outcome_is_looked_up(store: SqliteStore
             return run()
 
         tap.on_execute = execute
-        saving = asyncio.ensure_future(outcomes(store.save(Batch([draft(a.key, "m1")]))))
+        saving = asyncio.ensure_future(store.save(Batch([draft(a.key, "m1")])))
         await asyncio.sleep(0)
         loop_went_on.set()
-        assert await saving == [STORE_UNAVAILABLE]
+        assert await saving == told(STORE_UNAVAILABLE)
 
 
 @asynchronous
@@ -210,16 +210,16 @@ async def test_a_connection_that_cannot_be_replaced_at_once_is_replaced_later(
     async with opened(store):
         (a,) = await create(store, "a")
         tap.on_execute = lambda sql, run: (_ for _ in ()).throw(BROKEN)
-        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]
-        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]
+        assert await save(store, draft(a.key, "m1")) == told(STORE_UNAVAILABLE)
+        assert await save(store, draft(a.key, "m1")) == told(STORE_UNAVAILABLE)
         assert not await store.is_healthy()
         with pytest.raises(StoreUnavailable):
             await create(store, "b")
         with pytest.raises(StoreUnavailable):
             await store.find_conversation("a")
         tap.on_execute = lambda sql, run: run()
-        assert await save(store, draft(a.key, "m1")) == [STORE_UNAVAILABLE]  # which finds a new connection
-        assert await save(store, draft(a.key, "m1")) == [1]
+        assert await save(store, draft(a.key, "m1")) == told(STORE_UNAVAILABLE)  # and reconnects
+        assert await save(store, draft(a.key, "m1")) == told(1)
         assert await store.is_healthy()
 
 
@@ -249,8 +249,8 @@ async def test_a_batch_that_is_withdrawn_just_before_its_claim_leaves_no_transac
             return cursor
 
         tap.on_execute = execute
-        assert await outcomes(store.save(batch)) == []
-        assert await save(store, draft(a.key, "m2")) == [1]
+        assert await store.save(batch) == told()
+        assert await save(store, draft(a.key, "m2")) == told(1)
 
 
 @asynchronous
@@ -262,18 +262,18 @@ async def test_while_another_process_writes_a_batch_can_be_withdrawn_and_then_al
         other = apsw.Connection(str(tmp_path / "chat.db"))
         other.execute("BEGIN IMMEDIATE")
         batch = Batch([draft(a.key, "m1"), draft(a.key, "m2")])
-        saving = asyncio.ensure_future(outcomes(store.save(batch)))
+        saving = asyncio.ensure_future(store.save(batch))
         await asyncio.sleep(0.05)
         assert not saving.done()
         assert len(batch.withdraw(lambda d: d.message_id == "m1") or []) == 1
         await asyncio.sleep(0.05)
         assert not saving.done()
         assert len(batch.withdraw(lambda d: True) or []) == 1
-        assert await saving == []
-        waiting = asyncio.ensure_future(outcomes(store.save(Batch([draft(a.key, "m3")]))))
+        assert await saving == told()
+        waiting = asyncio.ensure_future(store.save(Batch([draft(a.key, "m3")])))
         other.execute("ROLLBACK")
         other.close()
-        assert await waiting == [1]
+        assert await waiting == told(1)
 
 
 @asynchronous
@@ -282,12 +282,12 @@ async def test_a_full_disk_is_unavailable_and_all_is_normal_once_there_is_room(
 ) -> None:
     async with opened(store):
         (a,) = await create(store, "a")
-        assert await save(store, draft(a.key, "m1")) == [1]
+        assert await save(store, draft(a.key, "m1")) == told(1)
         tap.on_each_connection(lambda db: db.execute("PRAGMA max_page_count = 1"))  # no more than there are
         large = [draft(a.key, f"large{number}", data="x" * 10_000) for number in range(5)]
-        assert await save(store, *large) == [STORE_UNAVAILABLE] * 5
+        assert await save(store, *large) == told(STORE_UNAVAILABLE) * 5
         tap.on_each_connection(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
-        assert await save(store, *large) == [2, 3, 4, 5, 6]
+        assert await save(store, *large) == told(2, 3, 4, 5, 6)
         assert len(await whole_history(store, a.key)) == 6
 
 
@@ -301,8 +301,8 @@ async def test_what_the_database_says_is_logged_once_for_as_long_as_it_lasts(
             for number in range(2):
                 tap.spoil("INSERT", times=4)
                 for again in range(2):
-                    assert await save(store, draft(a.key, f"m{number}{again}")) == [STORE_UNAVAILABLE]
-                assert await save(store, draft(a.key, f"m{number}")) == [number + 1]
+                    assert await save(store, draft(a.key, f"m{number}{again}")) == told(STORE_UNAVAILABLE)
+                assert await save(store, draft(a.key, f"m{number}")) == told(number + 1)
         assert [(line["event"], line["error"]) for line in logs] == [
             ("the database does not save", "disk I/O error")
         ] * 2
@@ -313,10 +313,8 @@ async def test_a_text_too_large_for_the_database_fails_alone(store: SqliteStore,
     async with opened(store):
         (a,) = await create(store, "a")
         tap.on_each_connection(lambda db: db.limit(apsw.SQLITE_LIMIT_LENGTH, 1000))
-        outcomes = await save(
-            store, draft(a.key, "m1"), draft(a.key, "m2", data="x" * 2000), draft(a.key, "m3")
-        )
-        assert outcomes == [1, CANNOT_BE_STORED, 2]
+        found = await save(store, draft(a.key, "m1"), draft(a.key, "m2", data="x" * 2000), draft(a.key, "m3"))
+        assert found == told(1, CANNOT_BE_STORED, 2)
 
 
 @asynchronous
@@ -332,4 +330,4 @@ async def test_a_seq_that_somebody_else_gave_meanwhile_is_not_given_again(
                 " VALUES (?, 2, 'x', 'CHAT_MESSAGE', 'kai', 'x', 1)",
                 (a.key,),
             )
-        assert await save(store, draft(a.key, "m2")) == [3]
+        assert await save(store, draft(a.key, "m2")) == told(3)

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from server.core.model import Conversation, Duplicate
+from server.core.model import Conversation, Outcome
 from server.ports import StoreUnavailable
 from server.store import sqlite, sqlite_schema
 from server.store.file_lock import DatabaseInUse
@@ -21,7 +21,7 @@ from server.store.sqlite import SqliteStore
 from server.store.sqlite_schema import MIGRATIONS, SchemaTooNew, read_version
 from tests.support.asynchronous import asynchronous
 from tests.support.sqlite_faults import Tap
-from tests.support.store import create, draft, opened, save, whole_history
+from tests.support.store import create, draft, opened, save, told, whole_history
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_a_file_called_as_sqlite_calls_its_memory_is_a_file(
     for seq in (1, 2):
         async with opened(SqliteStore(Path(":memory:"))) as store:
             (a,) = await create(store, "a")
-            assert await save(store, draft(a.key, f"m{seq}")) == [seq]
+            assert await save(store, draft(a.key, f"m{seq}")) == told(seq)
 
 
 @asynchronous
@@ -168,7 +168,7 @@ async def test_a_file_of_the_version_before_is_migrated_with_its_messages(
     monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*MIGRATIONS, later))
     async with opened(SqliteStore(path)) as store:
         assert [m.message_id for m in await whole_history(store, a.key)] == ["m1", "m2"]
-        assert await save(store, draft(a.key, "m3")) == [3]
+        assert await save(store, draft(a.key, "m3")) == told(3)
     assert read_version(path) == len(MIGRATIONS) + 1
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT mood FROM messages").fetchall() == [("good",), ("good",), (None,)]
@@ -190,7 +190,7 @@ async def test_a_message_of_before_ids_were_hashed_is_found_by_its_id_and_not_sa
         found = await store.find_message(1, "m2")
         assert found is not None and (found.seq, found.data) == (2, "hello")
         resent, new = draft(1, "m1", data="hello", sender="kai"), draft(1, "m3")
-        assert await save(store, resent, new) == [Duplicate(1), 3]
+        assert await save(store, resent, new) == told(Outcome.duplicate(1), 3)
 
 
 @asynchronous
@@ -238,8 +238,8 @@ async def main():
     keys = [c.key for c in await create(store, "a", "b", "c")]
     for round in range(1_000_000):
         drafts = [draft(key, f"{round}-{n}") for n in range(1 + round % 7) for key in keys]
-        for draft_, seq in zip(drafts, await save(store, *drafts)):
-            print(draft_.conversation_key, draft_.message_id, seq, flush=True)
+        for draft_, outcome in zip(drafts, await save(store, *drafts)):
+            print(draft_.conversation_key, draft_.message_id, outcome.seq, flush=True)
 
 asyncio.run(main())
 """

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from server.core.model import STORE_UNAVAILABLE, Draft, StoredMessage
-from server.ports import Batch, Saved
+from server.core.model import STORE_UNAVAILABLE, Draft, Outcome, StoredMessage
+from server.ports import Batch, Commit, DoneCommit
 from server.runtime.base.batches import BATCH_SIZE, in_batches
 from server.runtime.base.timers import Timers
 from server.runtime.process.heartbeat import Heartbeat
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.stage import Stage, StageDevice
+from tests.support.store import told
 
 MANY = 3 * BATCH_SIZE + 1
 
@@ -130,8 +131,8 @@ async def test_the_answers_to_messages_that_could_not_be_saved() -> None:
 
         now = asked = 0
 
-        def save(self, batch: Batch[Draft]) -> Saved:
-            return [STORE_UNAVAILABLE for _ in batch.claim()]
+        def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
+            return DoneCommit(told(*[STORE_UNAVAILABLE for _ in batch.claim()]))
 
         async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
             self.now += 1

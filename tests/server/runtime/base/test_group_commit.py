@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from server.ports import Batch
+from server.ports import Batch, Commit
 from server.runtime.base.group_commit import MAX_BATCH, GroupCommit
 from tests.support.asynchronous import asynchronous
 from tests.support.scripted_commits import ScriptedCommits
@@ -249,7 +249,7 @@ async def test_a_store_that_raises_at_once_fails_its_items_and_no_others() -> No
     bench = Bench()
     save = bench.store.save
 
-    def fail(batch: Batch[Item]) -> asyncio.Future[list[int]]:
+    def fail(batch: Batch[Item]) -> Commit[int]:
         raise RuntimeError("broken")
 
     bench.queue._commit = fail

@@ -12,8 +12,8 @@ from server.core.model import (
     OUTCOME_UNKNOWN,
     STORE_UNAVAILABLE,
     Draft,
-    Duplicate,
     Outcome,
+    Refused,
 )
 from server.runtime.messages import delivery as module
 from server.runtime.rooms.room import Room
@@ -22,6 +22,7 @@ from tests.support.asynchronous import asynchronous
 from tests.support.device import CONVERSATION
 from tests.support.scripted_commits import ScriptedCommits
 from tests.support.stage import Stage, StageDevice
+from tests.support.store import told
 
 TIMEOUT = 0.05  # seconds: what is under test ends with it
 
@@ -49,8 +50,8 @@ class Bench(Stage):
         assert room is not None
         return room
 
-    def settle_with(self, *outcomes: Outcome, number: int = 0) -> None:
-        self.commits.answers[number].set_result(list(outcomes))
+    def settle_with(self, *outcomes: int | Refused | Outcome, number: int = 0) -> None:
+        self.commits.answers[number].set_result(told(*outcomes))
 
 
 def heard(device: StageDevice) -> list[tuple[Any, ...]]:
@@ -181,7 +182,7 @@ async def test_what_is_not_new_is_answered_and_not_broadcast() -> None:
     phone.say("m1")
     phone.say("m2")
     await asyncio.sleep(0)
-    bench.settle_with(Duplicate(7), STORE_UNAVAILABLE)
+    bench.settle_with(Outcome.duplicate(7), STORE_UNAVAILABLE)
     await bench.settle()
     assert heard(phone) == [("ACK", "m1", 7), ("NACK", "m2", STORE_UNAVAILABLE.code)]
     assert phone.answers[0]["duplicate"] is True
@@ -223,7 +224,7 @@ async def test_a_store_that_saves_nothing_is_in_doubt_until_it_saves_again_or_fo
     bench = Bench()
     phone = await bench.join("phone")
     is_saving = [bench.delivery.is_saving]
-    outcomes: list[Outcome] = [STORE_UNAVAILABLE, STORE_UNAVAILABLE, 1, STORE_UNAVAILABLE]
+    outcomes: list[Refused | int] = [STORE_UNAVAILABLE, STORE_UNAVAILABLE, 1, STORE_UNAVAILABLE]
     with capture_logs() as logs:
         for number, outcome in enumerate(outcomes):
             phone.say(f"m{number}")

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from server.core.model import OUTCOME_UNKNOWN, Conversation, Draft
-from server.ports import Batch, Saved, StoreUnavailable
+from server.core.model import OUTCOME_UNKNOWN, Conversation, Draft, Outcome
+from server.ports import Batch, Commit, DoneCommit, StoreUnavailable
 from server.runtime.messages import gap_repair
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.stage import Stage, StageDevice, turns
+from tests.support.store import told
 
 
 class DoubtfulStore(MemoryStore):
@@ -19,11 +20,11 @@ class DoubtfulStore(MemoryStore):
     hides = False
     silent_for = 0
 
-    def save(self, batch: Batch[Draft]) -> Saved:
+    def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         saved = super().save(batch)
         if not self.hides:
             return saved
-        return [OUTCOME_UNKNOWN for _ in batch.claim()]
+        return DoneCommit(told(*[OUTCOME_UNKNOWN for _ in batch.claim()]))
 
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
         if self.silent_for:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.core.model import Draft, Outcome, StoredMessage
-from server.ports import Batch, Saved, StoreUnavailable
+from server.ports import Batch, Commit, PendingCommit, StoreUnavailable
 from server.protocol import CloseCode
 from server.runtime.messages import replay
 from server.store.memory import MemoryStore
@@ -40,14 +40,13 @@ class SteppedStore(MemoryStore):
         await self._stop()
         return page
 
-    def save(self, batch: Batch[Draft]) -> Saved:
+    def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         saved = super().save(batch)
         if not self.keeps_news:
             return saved
-        assert isinstance(saved, list)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._news.append((future, saved))
-        return future
+        saved.when_over(lambda outcomes, fault: self._news.append((future, outcomes)))
+        return PendingCommit(future)
 
     def tell_news(self) -> None:
         self.keeps_news = False

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from server.core.model import Draft, Outcome, StoredMessage
-from server.ports import Batch, Saved, StoreUnavailable
+from server.ports import Batch, Commit, PendingCommit, StoreUnavailable
 from server.runtime.messages import gap_repair
 from server.runtime.rooms.room import Connection
 from server.store import sqlite_writer
@@ -35,20 +35,16 @@ class MortalStore(SqliteStore):
 
     is_dead = False
 
-    def save(self, batch: Batch[Draft]) -> Saved:
+    def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
-        def tell(saved: asyncio.Future[list[Outcome]]) -> None:
+        def tell(outcomes: list[Outcome], fault: BaseException | None) -> None:
             if not self.is_dead:
-                answer.set_result(saved.result())
+                answer.set_result(outcomes)
 
-        if self.is_dead:
-            return answer
-        saved = super().save(batch)
-        if isinstance(saved, list):
-            return saved
-        saved.add_done_callback(tell)
-        return answer
+        if not self.is_dead:
+            super().save(batch).when_over(tell)
+        return PendingCommit(answer)
 
 
 class Client:

@@ -52,7 +52,7 @@ def replay(connection: Returning, committed: int) -> None:
 
     async def run() -> None:
         background = Background()
-        replayer = Replayer(manager, cast(MessageStore, Store()), background, timeout=5.0)
+        replayer = Replayer(manager, cast(MessageStore, Store()), background)
         replayer.begin(cast(Connection, connection), 0)
         await background.finished()
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from server.core.model import Draft, StoredMessage
+from server.core.model import Draft, Outcome, StoredMessage
 from server.core.rate_limit import RateLimiter
-from server.ports import Batch, Saved, StoreUnavailable
+from server.ports import Batch, Commit, PendingCommit, StoreUnavailable
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.device import Connect
@@ -189,10 +189,10 @@ async def test_a_withdrawn_resend_of_a_saved_message_is_not_denied() -> None:
     class Locked(MemoryStore):
         is_locked = False
 
-        def save(self, batch: Batch[Draft]) -> Saved:
+        def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
             if not self.is_locked:
                 return super().save(batch)
-            return asyncio.get_running_loop().create_future()
+            return PendingCommit(asyncio.get_running_loop().create_future())
 
     store = Locked()
     stage = Stage(store, store_timeout=0.05)

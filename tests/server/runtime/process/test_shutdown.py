@@ -220,7 +220,7 @@ async def test_a_node_that_is_emptied_answers_each_device_before_it_closes_it() 
     await asyncio.sleep(0.02)  # some rounds of waiting
     codes = [phone.connection.close_code]
     store.commits.batches[0].claim()
-    store.commits.answers[0].set_result([1])
+    store.commits.answers[0].set_result([Outcome.saved(1)])
     await emptying
     codes.append(phone.connection.close_code)
     assert codes == [None, CloseCode.GOING_AWAY]

@@ -1,0 +1,31 @@
+"""Declares what the runtime needs from outside. Each port has one contract suite for all implementations."""
+
+from server.ports.responder import Responder, ResponderFailed
+from server.ports.socket import Socket, SocketUser
+from server.ports.store import (
+    Batch,
+    Commit,
+    ConversationStore,
+    DoneCommit,
+    MessageLog,
+    MessageStore,
+    PendingCommit,
+    PositionStore,
+    StoreUnavailable,
+)
+
+__all__ = [
+    "Batch",
+    "Commit",
+    "ConversationStore",
+    "DoneCommit",
+    "MessageLog",
+    "MessageStore",
+    "PendingCommit",
+    "PositionStore",
+    "Responder",
+    "ResponderFailed",
+    "Socket",
+    "SocketUser",
+    "StoreUnavailable",
+]

@@ -1,0 +1,73 @@
+"""Turns a read that takes too long into StoreUnavailable: the one place where that is done."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from server.core.model import Conversation, Position, StoredMessage, Summary
+from server.ports import MessageStore, StoreUnavailable
+
+R = TypeVar("R")
+
+_HEALTH_SECONDS: Final = 2.0  # a store that takes longer to answer is no better than one that does not
+
+
+class TimedStore:
+    """Implements MessageStore over another one. `timeout`: seconds that a read or a deletion may take.
+
+    Commits have deadlines of their own, by which items are withdrawn from their batch: see GroupCommit.
+    """
+
+    def __init__(self, store: MessageStore, timeout: float) -> None:
+        self._store = store
+        self._timeout = timeout
+        self.backend = store.backend
+        self.open = store.open
+        self.close = store.close
+        self.save = store.save
+        self.create_conversations = store.create_conversations
+        self.advance = store.advance
+
+    async def is_healthy(self) -> bool:
+        try:
+            return await self._in_time(self._store.is_healthy(), _HEALTH_SECONDS)
+        except StoreUnavailable:
+            return False
+
+    async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
+        return await self._in_time(self._store.find_message(key, message_id))
+
+    async def history(self, key: int, after: int, limit: int) -> list[StoredMessage]:
+        return await self._in_time(self._store.history(key, after, limit))
+
+    async def history_before(self, key: int, before: int | None, limit: int) -> list[StoredMessage]:
+        return await self._in_time(self._store.history_before(key, before, limit))
+
+    async def find_conversation(self, conversation_id: str) -> Conversation | None:
+        return await self._in_time(self._store.find_conversation(conversation_id))
+
+    async def summary(self, conversation_id: str) -> Summary | None:
+        return await self._in_time(self._store.summary(conversation_id))
+
+    async def summaries(self, user_id: str, limit: int) -> list[Summary]:
+        return await self._in_time(self._store.summaries(user_id, limit))
+
+    async def conversations_of(self, user_id: str) -> list[str]:
+        return await self._in_time(self._store.conversations_of(user_id))
+
+    async def delete_conversations(self, conversation_ids: list[str]) -> None:
+        await self._in_time(self._store.delete_conversations(conversation_ids))
+
+    async def position(self, key: int, position: Position) -> int:
+        return await self._in_time(self._store.position(key, position))
+
+    async def unanswered(self, since: int, limit: int) -> list[str]:
+        return await self._in_time(self._store.unanswered(since, limit))
+
+    async def _in_time(self, answer: Awaitable[R], seconds: float | None = None) -> R:
+        limit = self._timeout if seconds is None else seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await answer
+        except TimeoutError:
+            raise StoreUnavailable(f"the database did not answer within {limit:g} s") from None
