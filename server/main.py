@@ -17,6 +17,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from server.api.access import OPEN_FOLDER, Access, Keys, describe_access
 from server.api.ai_messages import ai_messages_router
 from server.api.ai_signals import ai_signals_router
+from server.api.ai_streams import ai_streams_router
 from server.api.conversations import conversations_router
 from server.api.errors import install_error_handlers
 from server.api.guards import BodyLimit, TrailingSlash, no_writes_while_draining
@@ -55,6 +56,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     guards = [Depends(no_writes_while_draining(node.shutdown))]
     for router in (
         ai_messages_router(services.ai_messages),
+        ai_streams_router(services.ai_streams),
         ai_signals_router(services.ai_signals),
         history_router(services.history),
         conversations_router(services.conversations),

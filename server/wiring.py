@@ -12,6 +12,7 @@ from server.ai.demo import DemoResponder
 from server.api.ai_messages import AIMessages
 from server.api.ai_room import AIRooms
 from server.api.ai_signals import AISignals
+from server.api.ai_streams import AIStreams
 from server.api.conversations import ConversationResource
 from server.api.health import HealthCheck
 from server.api.history import History
@@ -23,6 +24,7 @@ from server.core.connection_limits import ConnectionLimits, Network
 from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore, Responder, StoreUnavailable
 from server.protocol import RateLimit
+from server.runtime.answers.streams import StreamConfig
 from server.runtime.answers.turns import TurnConfig
 from server.runtime.base.tokens import Tokens
 from server.runtime.messages.join import JoinConfig
@@ -45,6 +47,7 @@ class Services:
     health: HealthCheck
     stats: Stats
     ai_messages: AIMessages
+    ai_streams: AIStreams
     ai_signals: AISignals
     history: History
     conversations: ConversationResource
@@ -83,6 +86,7 @@ def node_config(settings: Settings) -> NodeConfig:
         connections=_connection_limits(settings),
         frames=FrameLimits(limits.max_text_length, limits.max_invalid_frames),
         turns=TurnConfig(ai.turn_wait, ai.turn_max_wait, ai.history, ai.interrupt == "cancel"),
+        streams=StreamConfig(ai.stream_rollup / 1000, limits.max_ai_text_length),
         messages=messages,
         signals=signals,
         send_queue=settings.connections.send_queue,
@@ -110,6 +114,7 @@ def _services(settings: Settings, node: Node) -> Services:
         health=health,
         stats=Stats(health, node.ids.prefix, store.backend, node.manager, node.metrics, node.delivery),
         ai_messages=AIMessages(rooms, node.speech, node.ids, longest),
+        ai_streams=AIStreams(rooms, node.streams, node.speech, node.ids, longest),
         ai_signals=AISignals(rooms, node.typing, node.receipts, node.statuses),
         history=History(store, node.trace),
         conversations=ConversationResource(node.manager, conversations, store, node.announcer),

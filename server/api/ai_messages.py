@@ -12,7 +12,7 @@ from server.core.inbound import check_text
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
-from server.protocol import ACK_TEXT, Identifier
+from server.protocol import ACK_TEXT, Finish, Identifier
 from server.runtime.answers.ai_speech import AISpeech, Spoken
 from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.room import Room
@@ -41,11 +41,12 @@ class AIMessageAck(BaseModel):
     type: Literal["ACK"] = "ACK"
     message_id: str = Field(examples=["5f0c1a3b-77a1-4f0e-8a34-1f0c3d1e9b11"])
     conversation_id: str = Field(examples=["conv_user123_ai_alex"])
-    seq: int = Field(examples=[13])
+    seq: int | None = Field(description="Absent where a cancelled answer had shown nothing.", examples=[13])
     timestamp: str = Field(examples=["2026-01-15T10:30:04.511Z"])
     data: str = ACK_TEXT
     delivered_to: int = Field(description="Devices that it was queued to.", examples=[2])
     duplicate: bool = Field(description="It had been saved before, by an earlier call.")
+    finish: Finish | None = Field(None, description="Why the message is not whole; absent on whole ones.")
 
 
 class AIMessages:
@@ -64,7 +65,7 @@ class AIMessages:
         message_id = request.message_id or self._ids.new()
         try:
             async with self._rooms.held(request.conversation_id, request.ai_id, request.message_id) as room:
-                if request.simulate_typing and not await self._speech.was_said(room, message_id):
+                if request.simulate_typing and await self._speech.find(room, message_id) is None:
                     await self._speech.show_typing(room)
                 spoken = await self._speech.say(room, message_id, request.message)
         except StoreUnavailable:
@@ -93,7 +94,7 @@ def _about_message(why: Refused) -> Refused:
 def ai_messages_router(ai_messages: AIMessages) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["AI"], route_class=StrictJsonRoute)
 
-    @router.post("/send-ai-message", responses=write_responses(404, 409))
+    @router.post("/send-ai-message", response_model_exclude_none=True, responses=write_responses(404, 409))
     async def send_ai_message(request: AIMessage) -> AIMessageAck:
         """Saves the AI's message and broadcasts it to all devices of the conversation.
 

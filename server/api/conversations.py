@@ -14,7 +14,7 @@ from server.api.errors import ApiError, error_responses, not_found, write_respon
 from server.api.history import FRAME_EXAMPLE, frame_of
 from server.core.model import Conversation, Refused, Summary
 from server.ports import MessageStore
-from server.protocol import AI, ErrorCode, Identifier, is_identifier
+from server.protocol import AI, ErrorCode, Identifier, Party, is_identifier
 from server.runtime.messages.conversations import Conversations
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.signals.announcer import Announcer
@@ -41,7 +41,7 @@ class NewConversationRequest(BaseModel):
         }
     )
 
-    user_id: Identifier
+    user_id: Party
     ai: Annotated[AI, AfterValidator(_keep_small)]
     conversation_id: Identifier | None = Field(None, description="The server makes one where it is absent.")
 

@@ -67,6 +67,7 @@ _EXAMPLES: Final = {
     422: (ErrorCode.VALIDATION_FAILED, "conversation_id: field required"),
     429: (ErrorCode.RATE_LIMITED, "too many requests"),
     500: (ErrorCode.INTERNAL_ERROR, "a fault of the server"),
+    502: (ErrorCode.UPSTREAM_ERROR, "the stream ended with an error: overloaded"),
     503: (ErrorCode.STORE_UNAVAILABLE, "The database does not answer; try again"),
 }
 _MEANING: Final = {
@@ -78,6 +79,7 @@ _MEANING: Final = {
     422: "A field is missing or wrong; the text names it",
     429: "Too many requests; Retry-After tells when to try again",
     500: "A fault of the server",
+    502: "The stream that was to be shown broke off, or told of an error",
     503: "The database does not answer, or the node drains; try again after Retry-After",
 }
 

@@ -3,13 +3,16 @@
 A frame that has a usable message_id is answered by ACK or NACK; any other fault is an ERROR.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from server.core.model import Refused
-from server.protocol import ClientFrame, ErrorCode, MessageType, is_identifier
+from server.core.signal_data import cancelled_id_of, fault_of_ping, receipt_of, typing_of
+from server.core.visible_text import shows_something
+from server.protocol import ClientFrame, ErrorCode, MessageType, answered_seq_of, is_identifier
 
 CLIENT_TYPES: Final = frozenset(
     {
@@ -50,11 +53,20 @@ _FOREIGN_CONVERSATION: Final = Refused(
     ErrorCode.NOT_AUTHORIZED, "conversation_id: this connection belongs to another conversation"
 )
 
+_READERS: Final[dict[str, Callable[[Any], object]]] = {
+    MessageType.TYPING_INDICATOR: typing_of,
+    MessageType.READ_RECEIPT: receipt_of,
+    MessageType.CANCEL_RESPONSE: cancelled_id_of,
+    MessageType.PING: fault_of_ping,
+}
 _validate = ClientFrame.__pydantic_validator__.validate_json
 
 
-def read_frame(payload: bytes, conversation_id: str) -> ClientFrame | Rejection:
-    """Parses one text frame of a connection to that conversation."""
+def read_frame(payload: bytes, conversation_id: str, max_text_length: int) -> ClientFrame | Rejection:
+    """Parse one text frame of a connection to that conversation.
+
+    The data of a frame that belongs here is judged by whoever processes it.
+    """
     try:
         frame: ClientFrame = _validate(payload)
     except ValidationError as fault:
@@ -62,14 +74,25 @@ def read_frame(payload: bytes, conversation_id: str) -> ClientFrame | Rejection:
     if frame.type not in CLIENT_TYPES:
         return _refuse_type(frame)
     if frame.conversation_id is not None and frame.conversation_id != conversation_id:
-        return reject(frame.message_id, _FOREIGN_CONVERSATION)
+        return reject(frame.message_id, fault_of_data(frame, max_text_length) or _FOREIGN_CONVERSATION)
     if frame.message_id is None and frame.type not in _ANONYMOUS_TYPES:
         return Rejection(None, Refused(ErrorCode.INVALID_FRAME, "message_id: is required"))
+    if frame.message_id is not None and frame.message_id.startswith("answer-"):
+        return _refuse_answer_id(frame, frame.message_id)
     return frame
 
 
+def fault_of_data(frame: ClientFrame, max_text_length: int) -> Refused | None:
+    """Judge a frame's data by its type alone: what is not valid is not asked whether it is allowed."""
+    if frame.type == MessageType.CHAT_MESSAGE:
+        return check_text(frame.data, max_text_length)
+    read = _READERS.get(frame.type)
+    meaning = None if read is None else read(frame.data)
+    return meaning if isinstance(meaning, Refused) else None
+
+
 def check_text(data: Any, max_length: int) -> Refused | None:
-    """Whether `data` can be a message's text: 1 to max_length characters, not only white space, no NUL."""
+    """Whether `data` can be a message's text: 1 to max_length characters, of which one shows, no NUL."""
     if type(data) is not str:
         what = "is required" if data is None else "must be a string"
         return Refused(ErrorCode.VALIDATION_FAILED, f"data: {what}")
@@ -78,11 +101,19 @@ def check_text(data: Any, max_length: int) -> Refused | None:
             ErrorCode.MESSAGE_TOO_LONG,
             f"data: the text has {len(data)} characters, at most {max_length} are allowed",
         )
-    if not data or data.isspace():
+    if not shows_something(data):
         return EMPTY_MESSAGE
     if "\0" in data:
         return Refused(ErrorCode.VALIDATION_FAILED, "data: must not contain NUL characters")
     return None
+
+
+def _refuse_answer_id(frame: ClientFrame, message_id: str) -> ClientFrame | Rejection:
+    """Ids of the form answer-12 and answer-12-2 are the server's; all others are free."""
+    if answered_seq_of(message_id) is None:
+        return frame
+    text = "message_id: names like answer-12 are the server's"
+    return Rejection(message_id, Refused(ErrorCode.VALIDATION_FAILED, text))
 
 
 def _refuse_type(frame: ClientFrame) -> Rejection:

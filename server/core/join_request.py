@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from server.protocol import CloseCode, is_identifier
+from server.protocol import CloseCode, is_identifier, is_party
 
 _SEQ_DIGITS: Final = 18  # more than any log holds, and within 64 bits
 
@@ -34,7 +34,7 @@ class JoinRequest:
 
 def read_join_request(user_id: str, query: Mapping[str, str], ip: str) -> JoinRequest | Refusal:
     """The request, or which part of it is missing or wrong."""
-    if not is_identifier(user_id):
+    if not is_party(user_id):
         return _bad("user_id")
     if not query.get("conversation_id"):
         return Refusal(CloseCode.POLICY_VIOLATION, "conversation_id is required", "bad_request")

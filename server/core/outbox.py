@@ -17,6 +17,10 @@ class Signal(bytes):
         signal.key = key
         return signal
 
+    def absorb(self, older: "Signal") -> "Signal":
+        """Return what stands for both this one and an older one with the same key."""
+        return self
+
 
 class Outbox:
     """Frames in the order in which they were offered. Only saved messages and answers are sure to stay."""
@@ -49,8 +53,21 @@ class Outbox:
         return len(self._frames) > max_frames or self._size > MAX_OUTBOX_BYTES
 
     def _drop_superseded(self) -> None:
-        newest = {frame.key: frame for frame in self._frames if isinstance(frame, Signal)}
-        self._keep([f for f in self._frames if not isinstance(f, Signal) or newest[f.key] is f])
+        """Leave one signal of each key, where the newest of them stood."""
+        merged: dict[tuple[str, ...], Signal] = {}
+        last: dict[tuple[str, ...], int] = {}
+        for position, frame in enumerate(self._frames):
+            if isinstance(frame, Signal):
+                older = merged.get(frame.key)
+                merged[frame.key] = frame if older is None else frame.absorb(older)
+                last[frame.key] = position
+        self._keep(
+            [
+                merged[frame.key] if isinstance(frame, Signal) else frame
+                for position, frame in enumerate(self._frames)
+                if not isinstance(frame, Signal) or last[frame.key] == position
+            ]
+        )
 
     def _keep(self, frames: list[bytes]) -> None:
         self._frames = frames

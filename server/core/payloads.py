@@ -36,6 +36,17 @@ def ack(conversation_id: str, message_id: str, seq: int | None, duplicate: bool,
     ).encode()
 
 
+def chunk(
+    conversation_id: str, message_id: str, sender: str, timestamp: str, text: str, index: int, offset: int
+) -> bytes:
+    """An AI_RESPONSE_CHUNK: a piece of an answer that is still being written."""
+    data = f'{{"text":{to_json(text).decode()},"index":{index},"offset":{offset}}}'
+    return (
+        f'{{"type":"AI_RESPONSE_CHUNK","message_id":"{message_id}","conversation_id":"{conversation_id}",'
+        f'"data":{data},"timestamp":"{timestamp}","sender":"{sender}"}}'
+    ).encode()
+
+
 def refusal(conversation_id: str, message_id: str | None, why: Refused, timestamp: str, new_id: str) -> bytes:
     """A NACK of the frame with that message_id; an ERROR, under an id of its own, where there is none."""
     return WSMessage(

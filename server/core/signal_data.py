@@ -1,9 +1,12 @@
 """What the data of typing indicators, read receipts, cancellations and new tokens means."""
 
-from typing import Any, NamedTuple
+import json
+from typing import Any, Final, NamedTuple
 
 from server.core.model import Refused
 from server.protocol import ErrorCode, is_identifier
+
+_MAX_PING_DATA: Final = 1024  # bytes
 
 
 class ReadUpTo(NamedTuple):
@@ -35,18 +38,34 @@ def receipt_of(data: Any) -> ReadUpTo | Refused:
     return ReadUpTo(None, seq)
 
 
-def cancelled_id_of(data: Any) -> str | Refused:
-    """`{"message_id":"..."}`: the response that is to be stopped."""
-    value = data.get("message_id") if isinstance(data, dict) else None
-    if isinstance(value, str) and is_identifier(value):
+def cancelled_id_of(data: Any) -> str | Refused | None:
+    """Read which response is to be stopped: `{"message_id":"..."}`, or None for all that there are."""
+    if data is not None and not isinstance(data, dict):
+        return invalid("data: must be an object, with message_id or without")
+    value = None if data is None else data.get("message_id")
+    if value is None or (isinstance(value, str) and is_identifier(value)):
         return value
-    return invalid("data.message_id: is required, as an identifier")
+    return invalid("data.message_id: must be an identifier")
 
 
 def token_of(data: Any) -> str | Refused:
     """`{"token":"..."}`"""
     value = data.get("token") if isinstance(data, dict) else None
     return value if isinstance(value, str) else invalid("data.token: is required, as a string")
+
+
+def fault_of_ping(data: Any) -> Refused | None:
+    """Judge the data of a PING, which the PONG repeats: none, or a small object of finite numbers."""
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        return invalid("data: must be an object")
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return invalid("data: numbers must be finite")
+    is_small = len(text.encode()) <= _MAX_PING_DATA
+    return None if is_small else invalid(f"data: at most {_MAX_PING_DATA} bytes of JSON are allowed")
 
 
 def invalid(text: str) -> Refused:

@@ -2,9 +2,12 @@
 
 from server.protocol.identifiers import (
     Identifier,
+    Party,
     ai_id_of,
     ai_name_of,
+    answered_seq_of,
     is_identifier,
+    is_party,
 )
 from server.protocol.messages import AI, ClientFrame, ErrorInfo, Gap, RateLimit, Welcome, WSMessage
 from server.protocol.types import (
@@ -31,11 +34,14 @@ __all__ = [
     "Gap",
     "Identifier",
     "MessageType",
+    "Party",
     "RateLimit",
     "WSMessage",
     "Welcome",
     "ai_id_of",
     "ai_name_of",
+    "answered_seq_of",
     "is_identifier",
+    "is_party",
     "reconnects_after",
 ]

@@ -3,24 +3,51 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from server.protocol.types import SERVER_SENDER
 
 MAX_IDENTIFIER_LENGTH: Final = 128
 # ASCII without quotes and backslashes: an identifier needs no escaping in JSON, a log line or a URL's query.
-IDENTIFIER_PATTERN: Final = r"^[A-Za-z0-9._:@-]+$"
+# `.` and `..` are no identifiers: in a URL they are steps of its path.
+_PATTERN: Final = r"\.{0,2}[A-Za-z0-9_:@-][A-Za-z0-9._:@-]*|\.{3}[A-Za-z0-9._:@-]*"
+IDENTIFIER_PATTERN: Final = f"^(?:{_PATTERN})$"
 
 Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_IDENTIFIER_LENGTH, pattern=IDENTIFIER_PATTERN)
 ]
 
-_is_identifier = re.compile(r"[A-Za-z0-9._:@-]{1,128}").fullmatch
+
+def _not_server(name: str) -> str:
+    if name == SERVER_SENDER:
+        raise PydanticCustomError("reserved_name", "is the server's own name")
+    return name
+
+
+# Of a user or an AI.
+Party = Annotated[Identifier, AfterValidator(_not_server)]
+
+_is_identifier = re.compile(_PATTERN).fullmatch
+_is_answer_id = re.compile(r"answer-([0-9]+)(?:-[0-9]+)?").fullmatch
 _ai_starts = re.compile(r"(?:^|(?<=[^A-Za-z0-9]))ai_").finditer
 DEFAULT_AI_ID: Final = "ai"
 
 
 def is_identifier(text: str | None) -> bool:
-    """Whether the text is 1 to 128 characters of `A-Z a-z 0-9 . _ : @ -`."""
-    return text is not None and _is_identifier(text) is not None
+    """Return whether the text is 1 to 128 characters of `A-Z a-z 0-9 . _ : @ -`, but not `.` or `..`."""
+    return text is not None and len(text) <= MAX_IDENTIFIER_LENGTH and _is_identifier(text) is not None
+
+
+def is_party(text: str | None) -> bool:
+    """Return whether the text can name a user or an AI: an identifier, but not the server's own name."""
+    return is_identifier(text) and text != SERVER_SENDER
+
+
+def answered_seq_of(message_id: str) -> int | None:
+    """Return the seq of the turn that an id of the server's answers: 12 of `answer-12` and `answer-12-2`."""
+    found = _is_answer_id(message_id)
+    return None if found is None else int(found[1])
 
 
 def ai_id_of(conversation_id: str) -> str:

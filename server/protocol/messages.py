@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from server.protocol.identifiers import Identifier
+from server.protocol.identifiers import Identifier, Party
 from server.protocol.types import ErrorCode, MessageType
 
 
@@ -57,7 +57,7 @@ class AI(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, JsonValue]
 
-    id: Identifier
+    id: Party
     name: str = Field(min_length=1, max_length=200)
 
 

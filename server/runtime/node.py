@@ -7,6 +7,7 @@ from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore, Responder
 from server.runtime.answers.ai_speech import AISpeech
+from server.runtime.answers.streams import StreamConfig, Streams
 from server.runtime.answers.turns import TurnConfig, Turns
 from server.runtime.base.background import Background
 from server.runtime.base.ids import IdMaker
@@ -45,6 +46,7 @@ class NodeConfig:
     connections: ConnectionLimits
     frames: FrameLimits = field(default_factory=FrameLimits)
     turns: TurnConfig = field(default_factory=TurnConfig)
+    streams: StreamConfig = field(default_factory=StreamConfig)
     messages: RateLimiter | None = None
     signals: RateLimiter | None = None
     send_queue: int = 256
@@ -130,12 +132,12 @@ class Node:
             self.metrics,
             config.store_timeout,
         )
-        handlers = SignalHandlers(self.replies, self.typing, self.receipts, self.background, self.tokens)
+        self.handlers = SignalHandlers(self.replies, self.typing, self.receipts, self.background, self.tokens)
         self.receiver = Receiver(
             self.replies,
             self.delivery,
             self.typing,
-            handlers,
+            self.handlers,
             self.background,
             config.messages,
             config.signals,
@@ -155,6 +157,16 @@ class Node:
     def _build_answers(self) -> None:
         config = self._config
         self.speech = AISpeech(self.store, self.delivery, self.typing, config.typing_delay, self.simulated)
+        self.streams = Streams(
+            self.manager,
+            self.replies,
+            self.fan_out,
+            self.typing,
+            self.speech,
+            self.background,
+            config.streams,
+        )
+        self.handlers.when_cancelled(self.streams.cancel)
         self.turns: Turns | None = None
         if self._responder is not None:
             self.turns = Turns(
@@ -184,5 +196,11 @@ class Node:
             join.heartbeat_timeout,
         )
         self.shutdown = Shutdown(
-            self.manager, self.replies, self.joins, self.receiver, self.delivery, config.shutdown_grace
+            self.manager,
+            self.replies,
+            self.joins,
+            self.receiver,
+            self.delivery,
+            self.streams,
+            config.shutdown_grace,
         )

@@ -14,7 +14,6 @@ NOT_BUILT_YET = frozenset(
         "store.pool",
         "store.retention",
         "backplane.*",
-        "ai.stream_rollup",
         "ai.webhook_url",
         "ai.webhook_secrets",
         "ai.webhook_events",

@@ -69,7 +69,7 @@ def main() -> None:
     payload, draft, parser = frame[HEAD:], a_draft(1), FrameParser(65536)
     steps: dict[str, Callable[[], object]] = {
         "bytes to a message": lambda: parser.feed(frame),
-        "bytes to a model, checked": lambda: read_frame(payload, "conv-1"),
+        "bytes to a model, checked": lambda: read_frame(payload, "conv-1", 4000),
         "the broadcast's frame": lambda: text_frame(payloads.saved_message("conv-1", 1, draft, STAMP)),
         "the ACK's frame": lambda: text_frame(payloads.ack("conv-1", draft.message_id, 1, False, STAMP)),
     }

@@ -9,6 +9,7 @@ from server.core.join_request import JoinRequest, Refusal
 from server.core.rate_limit import RateLimiter
 from server.core.websocket_frames import payloads_of
 from server.ports import MessageStore, SocketUser
+from server.runtime.answers.streams import StreamConfig
 from server.runtime.messages.join import JoinConfig
 from server.runtime.node import Node, NodeConfig
 from server.runtime.rooms.room import Connection
@@ -95,10 +96,12 @@ class Stage:
         signal_limiter: RateLimiter | None = None,
         auto_create: bool = True,
         shutdown_grace: float = 10.0,
+        streams: StreamConfig = StreamConfig(),  # noqa: B008 - frozen
     ) -> None:
         config = NodeConfig(
             join=JoinConfig(30.0, 60.0, 4000, 65536, None, auto_create, recovery_max_messages),
             connections=ConnectionLimits(1000, 1000, 1000),
+            streams=streams,
             messages=limiter,
             signals=signal_limiter,
             send_queue=send_queue,

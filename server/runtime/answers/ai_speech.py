@@ -1,18 +1,21 @@
 """How an AI's whole message comes into its conversation, whoever wrote it."""
 
 import asyncio
+import contextlib
 import random
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from server.core.model import MESSAGE_ID_CONFLICT, Outcome, Refused
-from server.ports import MessageStore
-from server.protocol import MessageType
+from server.core.model import MESSAGE_ID_CONFLICT, STORE_UNAVAILABLE, Outcome, Refused, StoredMessage
+from server.ports import MessageStore, StoreUnavailable
+from server.protocol import ErrorCode, Finish, MessageType
 from server.runtime.base.clock import now_ms
 from server.runtime.messages.delivery import Delivery
 from server.runtime.rooms.room import PendingMessage, Room
 from server.runtime.signals.simulated_status import SimulatedStatus
 from server.runtime.signals.typing import TypingRelay
+
+_RETRY_SECONDS: Final = 0.2  # between two tries to save an answer, or to learn what became of one
 
 
 class Spoken(NamedTuple):
@@ -58,8 +61,10 @@ class AISpeech:
         self._typing.indicate_ai(room, True)
         await asyncio.sleep(random.uniform(*self._typing_delay))
 
-    async def say(self, room: Room, message_id: str, text: str) -> Spoken | Refused:
-        """Saves and broadcasts a message of a held room's AI, once for each message_id."""
+    async def say(
+        self, room: Room, message_id: str, text: str, finish: Finish | None = None
+    ) -> Spoken | Refused:
+        """Save and broadcast a message of a held room's AI, once for each message_id."""
         self._show_online(room)
         waiter, now = _Waiter(), time.monotonic()
         message = PendingMessage(
@@ -70,6 +75,7 @@ class AISpeech:
             text,
             now_ms(),
             now,
+            finish=finish,
             room=room,
             waiters=[(waiter, now)],
         )
@@ -81,9 +87,37 @@ class AISpeech:
         is_duplicate = is_resend or not outcome.is_new
         return Spoken(outcome.seq, message.created_at, 0 if is_duplicate else delivered_to, is_duplicate)
 
-    async def was_said(self, room: Room, message_id: str) -> bool:
-        """Whether there is a message under that id. Raises StoreUnavailable."""
-        return await self._store.find_message(room.key, message_id) is not None
+    async def say_surely(
+        self, room: Room, message_id: str, text: str, finish: Finish | None = None
+    ) -> Spoken | Refused:
+        """Do as `say`, but try until the store's timeout, and find out what an open outcome was.
+
+        So a refusal means that nothing is saved under that id, or another text.
+        """
+        end = time.monotonic() + self._delivery.timeout
+        while True:
+            said = await self.say(room, message_id, text, finish)
+            if not isinstance(said, Refused) or not said.code.retryable:
+                return said
+            if said.code is ErrorCode.OUTCOME_UNKNOWN:
+                found = await self._found_out(room, message_id)
+                if found is not None:
+                    return Spoken(found.seq, found.created_at, len(room.connections), duplicate=False)
+                said = STORE_UNAVAILABLE
+            if time.monotonic() + _RETRY_SECONDS >= end:
+                return said
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def find(self, room: Room, message_id: str) -> StoredMessage | None:
+        """Find the message under that id. Raises StoreUnavailable."""
+        return await self._store.find_message(room.key, message_id)
+
+    async def _found_out(self, room: Room, message_id: str) -> StoredMessage | None:
+        """Ask the store until it answers."""
+        while True:
+            with contextlib.suppress(StoreUnavailable):
+                return await self._store.find_message(room.key, message_id)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def _show_online(self, room: Room) -> None:
         if self._simulated is not None:

@@ -1,16 +1,15 @@
 """What happens to a frame that a device sent."""
 
-import json
 import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from server.core.inbound import BINARY_FRAME, Rejection, check_text, read_frame, reject
+from server.core.inbound import BINARY_FRAME, Rejection, check_text, fault_of_data, read_frame, reject
 from server.core.model import (
     FRAME_FAILED,
     MESSAGE_ID_CONFLICT,
@@ -19,6 +18,7 @@ from server.core.model import (
     Refused,
 )
 from server.core.rate_limit import RateLimiter
+from server.core.signal_data import fault_of_ping
 from server.core.timestamps import accepted_client_stamp
 from server.protocol import ClientFrame, CloseCode, ErrorCode, MessageType
 from server.runtime.base.background import Background
@@ -33,7 +33,6 @@ from server.runtime.signals.typing import TypingRelay
 
 log = structlog.get_logger()
 
-_MAX_PING_DATA: Final = 1024  # bytes
 # What a device may still say in the moment between its token's end and the close.
 _NEEDS_NO_TOKEN: Final = frozenset({MessageType.AUTH_REFRESH, MessageType.PING, MessageType.PONG})
 
@@ -86,7 +85,10 @@ class Receiver:
         info = connection.info
         info.received += 1
         now = info.last_heartbeat = time.monotonic()
-        frame = BINARY_FRAME if payload is None else read_frame(payload, info.conversation_id)
+        if payload is None:
+            frame: ClientFrame | Rejection = BINARY_FRAME
+        else:
+            frame = read_frame(payload, info.conversation_id, self._limits.max_text_length)
         if type(frame) is Rejection:
             self._reject(connection, frame)
             return
@@ -95,7 +97,8 @@ class Receiver:
             log.debug("received", type=frame.type, message_id=frame.message_id, **info.context())
         try:
             if info.expires < math.inf and _is_late(info, frame):
-                self._reject(connection, reject(frame.message_id, EXPIRED))
+                why = fault_of_data(frame, self._limits.max_text_length) or EXPIRED
+                self._reject(connection, reject(frame.message_id, why))
             elif frame.type == MessageType.CHAT_MESSAGE:
                 connection.invalid_frames = 0
                 self._chat(connection, frame, now)
@@ -195,8 +198,8 @@ class Receiver:
         return None if wait is None else _rate_limited("Too many signals; wait a moment", wait)
 
     def _ping(self, connection: Connection, frame: ClientFrame) -> Refused | None:
-        if (fault := _fault_of_ping(frame.data)) is not None:
-            return Refused(ErrorCode.VALIDATION_FAILED, fault)
+        if (why := fault_of_ping(frame.data)) is not None:
+            return why
         self._replies.pong(connection, frame.message_id, frame.data)
         return None
 
@@ -228,19 +231,6 @@ class Receiver:
 def _is_late(info: ConnectionInfo, frame: ClientFrame) -> bool:
     """Whether the token ran out before the frame came."""
     return time.time() >= info.expires and frame.type not in _NEEDS_NO_TOKEN
-
-
-def _fault_of_ping(data: Any) -> str | None:
-    if data is None:
-        return None
-    if not isinstance(data, dict):
-        return "data: must be an object"
-    try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        return "data: numbers must be finite"
-    size = len(text.encode())
-    return None if size <= _MAX_PING_DATA else f"data: at most {_MAX_PING_DATA} bytes of JSON are allowed"
 
 
 def _rate_limited(text: str, wait: float) -> Refused:

@@ -1,6 +1,7 @@
 """The orderly end: answer what has arrived, tell everybody, close in steps."""
 
 import asyncio
+import contextlib
 import random
 import time
 from itertools import islice
@@ -8,7 +9,9 @@ from typing import Final
 
 import structlog
 
+from server.core.model import SHUTTING_DOWN
 from server.protocol import CloseCode
+from server.runtime.answers.streams import Streams
 from server.runtime.base.batches import BATCH_SIZE, in_batches
 from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.join import JoinHandler
@@ -23,6 +26,7 @@ _STEP_SECONDS: Final = 0.005  # between steps: the answers to the closes want th
 _EMPTYING_STEP: Final = 0.1  # seconds
 _QUIET_SECONDS: Final = 0.1  # without a frame: what lay in socket buffers has been read
 _SAVING_SECONDS: Final = 1.0  # in which what is still read is saved; what is read later is refused
+_AFTER_STREAMS_SECONDS: Final = 2.0  # of the grace, for what is saved and closed after the last stream
 _HEARING_SHARE: Final = 0.8  # of the grace; the rest is for closing
 # Devices come back over a time in which a server accepts them all with ease.
 _RETURNS_PER_SECOND: Final = 500
@@ -42,6 +46,7 @@ class Shutdown:
         joins: JoinHandler,
         receiver: Receiver,
         delivery: Delivery,
+        streams: Streams,
         grace: float,
     ) -> None:
         self._manager = manager
@@ -49,6 +54,7 @@ class Shutdown:
         self._joins = joins
         self._receiver = receiver
         self._delivery = delivery
+        self._streams = streams
         self._grace = grace
         self._emptying = 0  # the newest call of `empty` or `stop_emptying`
         self._is_ending = False
@@ -92,12 +98,14 @@ class Shutdown:
         message was told that it is not saved, or that its outcome is open.
         """
         log.info("shutting down", connections=self._manager.current, pending=self._delivery.pending)
-        end = time.monotonic() + _HEARING_SHARE * self._grace
+        began = time.monotonic()
+        end = began + _HEARING_SHARE * self._grace
         self._is_ending = True
         self.begin_draining()
         await self._announce()
         await self._hear_out(min(end, time.monotonic() + _SAVING_SECONDS))
         self._receiver.is_draining = True
+        await self._end_streams(began + self._grace - _AFTER_STREAMS_SECONDS)
         await self._settle()
         await self._hear_out(end)  # those who were slowed down while their messages waited
         await self._close_all(end)
@@ -133,6 +141,13 @@ class Shutdown:
             await asyncio.sleep(_QUIET_SECONDS)
             is_calm = not any(connection.is_held_up for connection in self._manager.connections())
             calm = calm + 1 if is_calm else 0
+
+    async def _end_streams(self, end: float) -> None:
+        """Let answers be written on until that time, then break them off."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, end - time.monotonic())):
+                await self._streams.finished()
+        self._streams.break_off_all(SHUTTING_DOWN)
 
     async def _settle(self) -> None:
         try:

@@ -62,10 +62,14 @@ class FanOut:
         stamp = self._replies.stamp()
         frame = text_frame(payloads.signal(type, room.conversation_id, new_id, data, stamp, sender))
         offered = Signal(frame, *key) if key else frame
+        return self.offer(room.connections if to is None else to, offered, but)
+
+    def offer(self, devices: Iterable[Connection], frame: bytes, but: Connection | None = None) -> int:
+        """Offer a frame to devices of one room, all but `but`; return how many those are."""
         told = 0
-        for connection in room.connections if to is None else to:
+        for connection in devices:
             if connection is not but:
-                connection.offer(offered)
+                connection.offer(frame)
                 told += 1
         return told
 

@@ -43,6 +43,7 @@ class ConnectionManager:
         self._users: dict[str, tuple[Connection, ...]] = {}
         self._rooms: dict[str, Room] = {}
         self._on_left: list[Callable[[Connection], None]] = []
+        self._on_live: list[Callable[[Connection], None]] = []
         self._on_changed: list[Callable[[Room], None]] = []
         self._is_traced = log.is_enabled_for(logging.DEBUG)
 
@@ -108,6 +109,10 @@ class ConnectionManager:
         """From now on `tell` is called with each room that a device came into or left."""
         self._on_changed.append(tell)
 
+    def when_live(self, tell: Callable[[Connection], None]) -> None:
+        """From now on `tell` is called with each connection that has caught up."""
+        self._on_live.append(tell)
+
     def hold(self, conversation_id: str) -> Room:
         """The conversation's room, kept until `release`: what is saved meanwhile is not missed."""
         room = self._rooms.get(conversation_id)
@@ -125,6 +130,8 @@ class ConnectionManager:
         if connection.close_code is None:
             connection.end_replay()
             connection.room.live += (connection,)
+            for tell in self._on_live:
+                tell(connection)
 
     def take_back(self, room: Room) -> tuple[Connection, ...]:
         """Those that were live: from now on no broadcast reaches them, until `go_live`."""

@@ -1,5 +1,7 @@
 """What devices say beside messages: typing, read receipts, cancellations, new tokens."""
 
+from collections.abc import Callable
+
 import structlog
 
 from server.core.model import FRAME_FAILED, STORE_UNAVAILABLE, Refused
@@ -9,7 +11,7 @@ from server.protocol import ClientFrame
 from server.runtime.base.background import Background
 from server.runtime.base.tokens import Tokens
 from server.runtime.rooms.replies import Replies
-from server.runtime.rooms.room import Connection
+from server.runtime.rooms.room import Connection, Room
 from server.runtime.signals.receipts import Receipts
 from server.runtime.signals.typing import TypingRelay
 
@@ -32,6 +34,7 @@ class SignalHandlers:
         self._receipts = receipts
         self._background = background
         self._tokens = tokens
+        self._cancel: Callable[[Room, str | None], bool] = lambda room, message_id: False
 
     def typing(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         is_typing = typing_of(frame.data)
@@ -55,7 +58,15 @@ class SignalHandlers:
         message_id = cancelled_id_of(frame.data)
         if isinstance(message_id, Refused):
             return message_id
-        return invalid("data.message_id: no response is being written under this id")
+        assert frame.message_id is not None
+        if not self._cancel(connection.room, message_id):
+            return invalid("data: no response is being written or prepared")
+        self._replies.ack(connection, frame.message_id)
+        return None
+
+    def when_cancelled(self, cancel: Callable[[Room, str | None], bool]) -> None:
+        """From now on `cancel` stops the response with that id, or all of the room; False where none is."""
+        self._cancel = cancel
 
     def auth_refresh(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         """A new token, of the same user; without JWT auth there is nothing to renew."""

@@ -10,7 +10,7 @@ from server.protocol import ClientFrame, ErrorCode, MessageType, is_identifier
 
 
 def read(frame: Any) -> ClientFrame | Rejection:
-    return read_frame(json.dumps(frame).encode(), "c")
+    return read_frame(json.dumps(frame).encode(), "c", 4000)
 
 
 def chat(**fields: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def test_what_must_be_answered_needs_a_message_id(type: str) -> None:
     ],
 )
 def test_what_has_no_usable_message_id_is_an_error(payload: bytes, code: ErrorCode) -> None:
-    rejection = read_frame(payload, "c")
+    rejection = read_frame(payload, "c", 4000)
     assert isinstance(rejection, Rejection)
     assert (rejection.message_id, rejection.why.code) == (None, code)
 
@@ -71,6 +71,15 @@ def test_what_has_no_usable_message_id_is_an_error(payload: bytes, code: ErrorCo
         ({"type": "chat_message"}, ErrorCode.UNKNOWN_TYPE, "chat_message"),
         ({"type": "AI_RESPONSE"}, ErrorCode.UNKNOWN_TYPE, "AI_RESPONSE"),
         ({"conversation_id": "other"}, ErrorCode.NOT_AUTHORIZED, "conversation_id"),
+        ({"conversation_id": ".."}, ErrorCode.VALIDATION_FAILED, "conversation_id"),
+        # What is not valid is not asked whether it is allowed.
+        ({"conversation_id": "other", "data": " "}, ErrorCode.EMPTY_MESSAGE, "empty"),
+        ({"conversation_id": "other", "data": "x" * 4001}, ErrorCode.MESSAGE_TOO_LONG, "4001"),
+        (
+            {"conversation_id": "other", "type": "READ_RECEIPT", "data": {"seq": 0}},
+            ErrorCode.VALIDATION_FAILED,
+            "data.seq",
+        ),
     ],
 )
 def test_a_wrong_field_is_a_nack_that_names_it(fields: dict[str, Any], code: ErrorCode, named: str) -> None:
@@ -78,6 +87,18 @@ def test_a_wrong_field_is_a_nack_that_names_it(fields: dict[str, Any], code: Err
     assert isinstance(rejection, Rejection)
     assert (rejection.message_id, rejection.why.code) == ("m1", code)
     assert named in rejection.why.text
+
+
+@pytest.mark.parametrize("message_id", ["answer-1", "answer-12", "answer-12-2"])
+def test_an_id_of_the_servers_answers_is_nobody_elses(message_id: str) -> None:
+    rejection = read(chat(message_id=message_id))
+    assert isinstance(rejection, Rejection)
+    assert (rejection.message_id, rejection.why.code) == (message_id, ErrorCode.VALIDATION_FAILED)
+
+
+@pytest.mark.parametrize("message_id", ["answer-", "answer-x", "my-answer-1", "answer-1-2-3", "Answer-1"])
+def test_an_id_that_only_resembles_an_answers_is_free(message_id: str) -> None:
+    assert isinstance(read(chat(message_id=message_id)), ClientFrame)
 
 
 def test_a_missing_type_is_a_nack_that_names_it() -> None:
@@ -88,7 +109,7 @@ def test_a_missing_type_is_a_nack_that_names_it() -> None:
 
 def test_of_duplicate_keys_the_last_counts() -> None:
     frame = read_frame(
-        b'{"type":"PING","type":"CHAT_MESSAGE","message_id":"a","message_id":"b","data":"x"}', "c"
+        b'{"type":"PING","type":"CHAT_MESSAGE","message_id":"a","message_id":"b","data":"x"}', "c", 4000
     )
     assert isinstance(frame, ClientFrame)
     assert (frame.type, frame.message_id) == ("CHAT_MESSAGE", "b")
@@ -113,7 +134,7 @@ frames = st.fixed_dictionaries(
 
 @given(st.binary() | (frames | json_values).map(lambda value: json.dumps(value).encode()))
 def test_whatever_comes_is_a_frame_or_can_be_answered(payload: bytes) -> None:
-    read = read_frame(payload, "c")
+    read = read_frame(payload, "c", 4000)
     if isinstance(read, Rejection):
         assert read.message_id is None or is_identifier(read.message_id)
         assert read.why.text and read.why.code.retryable is False
