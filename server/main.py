@@ -26,6 +26,7 @@ from server.api.history import history_router
 from server.api.operations import operations_router
 from server.api.page import page_router
 from server.api.prometheus import prometheus_router
+from server.api.proxies import Proxies
 from server.api.stats import stats_router
 from server.api.users import users_router
 from server.api.websocket import websocket_route
@@ -37,7 +38,7 @@ from server.store.file_lock import DatabaseInUse
 from server.store.sqlite_schema import SchemaTooNew
 from server.transport.limits import Limits
 from server.transport.uvicorn_server import Server, server_config
-from server.wiring import VERSION, Services, make_tokens, open_services
+from server.wiring import VERSION, Services, make_tokens, open_services, trusted_networks
 
 log = structlog.get_logger()
 
@@ -78,6 +79,8 @@ def _new_app(settings: Settings) -> FastAPI:
     if origins:  # their pages read the history; a browser asks first, and without a key
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_headers=["Authorization"])
     app.add_middleware(TrailingSlash, kept=OPEN_FOLDER)
+    networks, root_path = trusted_networks(settings), settings.server.root_path
+    app.add_middleware(Proxies, trusted=networks, root_path=root_path)  # added last, it is the outermost
     if settings.server.web_client:
         app.include_router(page_router())
     return app
@@ -138,7 +141,7 @@ async def _serve(settings: Settings) -> int:
         add_routes(app, services)
         host, port = settings.server.host, settings.server.port
         config = server_config(app, host, port, Limits(settings.limits.max_frame_bytes))
-        on_started = partial(_tell_addresses, settings.server.web_client)
+        on_started = partial(_tell_start, settings)
         server = Server(config, services.node.shutdown.drain, settings.server.shutdown_grace, on_started)
         try:
             await server.serve()
@@ -148,12 +151,22 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
-def _tell_addresses(has_page: bool, host: str, port: int) -> None:
-    """To whoever started the server, and to the log."""
-    log.info("listening", version=VERSION, host=host, port=port)
+_ANSWERING: Final = {
+    "none": "nobody, but for services that call the REST API",
+    "demo": "a scripted persona",
+    "webhook": "your service",
+    "openai": "a model",
+}
+
+
+def _tell_start(settings: Settings, host: str, port: int) -> None:
+    """Tell whoever started the server, and the log, where it is and who answers there."""
+    responder = settings.ai.responder
+    log.info("listening", version=VERSION, host=host, port=port, responder=responder)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if has_page:
+    if settings.server.web_client:
         print(f"Chat page  http://{where}/app")
     print(f"WebSocket  ws://{where}/ws/{{user_id}}?conversation_id=...")
     print(f"REST docs  http://{where}/docs")
-    print(f"Health     http://{where}/health", flush=True)
+    print(f"Health     http://{where}/health")
+    print(f'Answers    {_ANSWERING[responder]} (ai.responder = "{responder}")', flush=True)

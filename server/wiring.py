@@ -107,10 +107,10 @@ def _services(settings: Settings, node: Node) -> Services:
     health = HealthCheck(VERSION, store, node.delivery, node.joins)
     rooms = AIRooms(node.manager, conversations)
     longest = settings.limits.max_ai_text_length
-    networks, origins = _networks(settings), settings.server.allowed_origins
+    origins = settings.server.allowed_origins
     return Services(
         node=node,
-        checks=HandshakeChecks(node.admission, networks, origins, node.tokens),
+        checks=HandshakeChecks(node.admission, origins, node.tokens),
         health=health,
         stats=Stats(health, node.ids.prefix, store.backend, node.manager, node.metrics, node.delivery),
         ai_messages=AIMessages(rooms, node.speech, node.ids, longest),
@@ -173,5 +173,6 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(limits.max_total, limits.max_per_ip, limits.max_per_user)
 
 
-def _networks(settings: Settings) -> tuple[Network, ...]:
+def trusted_networks(settings: Settings) -> tuple[Network, ...]:
+    """Return where the proxies are that are believed."""
     return tuple(ip_network(text, strict=False) for text in settings.server.trusted_proxies)

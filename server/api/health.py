@@ -76,7 +76,7 @@ def health_router(condition: HealthCheck) -> APIRouter:
     async def about(request: Request) -> dict[str, Any]:
         """Name, version, status and where to go from here."""
         health = await condition.health()
-        links = {
+        paths = {
             "websocket": "/ws/{user_id}?conversation_id={conversation_id}",
             **_page_link(request),
             "docs": "/docs",
@@ -84,6 +84,8 @@ def health_router(condition: HealthCheck) -> APIRouter:
             "health": "/health",
             "stats": "/stats",
         }
+        root_path = request.scope.get("root_path", "")
+        links = {name: root_path + path for name, path in paths.items()}
         return {"name": "chatctl", "version": condition.version, "status": health.status, "links": links}
 
     @router.head("/health", include_in_schema=False)

@@ -52,21 +52,32 @@ class Asset:
 
 def page_router() -> APIRouter:
     """Serves /app and its files, all read once: a request touches no file system."""
-    assets = {asset_name: _asset(asset_name, file) for asset_name, file in _files(files("server") / "web")}
+    assets = {
+        asset_name: _asset(asset_name, file.read_bytes())
+        for asset_name, file in _files(files("server") / "web")
+    }
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/app", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
-        return assets[PAGE].response(request.headers.get("if-none-match", ""))
+        return _offered(assets[PAGE], request)
 
     @router.api_route("/app/{name:path}", methods=["GET", "HEAD"])
     async def asset(name: str, request: Request) -> Response:
         found = assets.get(name or PAGE)
         if found is None:
             return Response("Not found\n", status_code=404, media_type="text/plain")
-        return found.response(request.headers.get("if-none-match", ""))
+        return _offered(found, request)
 
     return router
+
+
+def _offered(asset: Asset, request: Request) -> Response:
+    """Answer with the file; the page names its parts below the path that a proxy offers the server under."""
+    root_path = request.scope.get("root_path", "")
+    if root_path and asset.headers["Content-Type"] == MEDIA_TYPES[".html"]:
+        asset = _asset(PAGE, asset.body.replace(b'"/app/', f'"{root_path}/app/'.encode()))
+    return asset.response(request.headers.get("if-none-match", ""))
 
 
 def _files(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:
@@ -84,8 +95,7 @@ def _suffix(name: str) -> str:
     return name[name.rfind(".") :]
 
 
-def _asset(name: str, file: Traversable) -> Asset:
-    body = file.read_bytes()
+def _asset(name: str, body: bytes) -> Asset:
     headers = {
         "Content-Type": MEDIA_TYPES[_suffix(name)],
         # Asked for again each time, and answered with 304: a new version is there at once.

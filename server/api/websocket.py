@@ -8,7 +8,7 @@ from typing import Final
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from server.core.connection_limits import Network, client_address, origin_allowed
+from server.core.connection_limits import origin_allowed
 from server.core.join_request import JoinRequest, Refusal, read_join_request
 from server.core.model import Refused
 from server.protocol import CloseCode
@@ -32,7 +32,6 @@ class HandshakeChecks:
     """What is asked of whoever knocks, before it is asked where to."""
 
     admission: Admission
-    trusted_proxies: Sequence[Network]
     allowed_origins: Sequence[str]
     tokens: Tokens | None
 
@@ -48,14 +47,6 @@ class HandshakeChecks:
         if isinstance(found, Refused):
             return Refusal(CloseCode.POLICY_VIOLATION, found.text, "token")
         return replace(request, expires=found.expires)
-
-    def address_of(self, websocket: WebSocket) -> str:
-        """Where it comes from, as far as that can be believed."""
-        peer = websocket.client.host if websocket.client else ""
-        if not self.trusted_proxies:
-            return peer
-        forwarded_for = ",".join(websocket.headers.getlist("x-forwarded-for"))
-        return client_address(peer, forwarded_for, self.trusted_proxies)
 
 
 def token_of(websocket: WebSocket) -> str | None:
@@ -75,7 +66,7 @@ def websocket_route(joins: JoinHandler, checks: HandshakeChecks, metrics: Metric
     """
 
     async def connect(websocket: WebSocket) -> None:
-        address = checks.address_of(websocket)
+        address = websocket.client.host if websocket.client else ""
         visitor = checks.admission.receive(address)
         if visitor is None:
             metrics.rejected["server_full"] += 1

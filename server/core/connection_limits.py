@@ -41,14 +41,14 @@ def over_limit(places: ConnectionLimits, total: int, of_address: int, of_user: i
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """Where a connection comes from.
+    """Return where a connection comes from.
 
     X-Forwarded-For is read from its end, where the nearest proxy wrote, and believed as long as it
     was a trusted one that wrote: what stands before that, anybody may have sent.
     """
     address = peer
     for hop in reversed(forwarded_for.split(",")):
-        if not _is_in(address, trusted) or (parsed := _parse(hop.strip())) is None:
+        if not is_in(address, trusted) or (parsed := _parse(hop.strip())) is None:
             break
         address = str(parsed)
     return address
@@ -85,7 +85,8 @@ def _host_and_port(origin: str) -> tuple[str, int | None] | None:
         return None
 
 
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """Tell whether an address, as a proxy may write it, lies in one of them."""
     parsed = _parse(address)
     return parsed is not None and any(parsed in network for network in networks)
 

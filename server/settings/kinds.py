@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr, StringConstraints
 
-T = TypeVar("T")
+from server.core.forwarding import OWN_PATHS, is_root_path
 
-OWN_PATHS = frozenset({"/api", "/app", "/docs", "/health", "/metrics", "/redoc", "/stats", "/ws"})
-"""Where the server's own paths begin."""
+T = TypeVar("T")
 
 _SIGNING_PREFIX = "whsec_"  # Standard Webhooks
 
@@ -42,11 +41,10 @@ def _web_origin(text: str) -> str:
 
 
 def _root_path(path: str) -> str:
-    """Refuse what could not be told from the server's own paths: all are served with and without it."""
-    if path and (not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or {".", ".."} & set(path.split("/"))):
-        raise ValueError("should look like /chat, without a slash at the end")
     if path in OWN_PATHS:
         raise ValueError("is a path of the server's own")
+    if path and not is_root_path(path):
+        raise ValueError("should look like /chat, without a slash at the end")
     return path
 
 

@@ -9,7 +9,6 @@ from server.settings.schema import SECTIONS, Settings
 NOT_BUILT_YET = frozenset(
     {
         "server.workers",
-        "server.root_path",
         "rate_limit.joins",
         "store.pool",
         "store.retention",

@@ -18,6 +18,8 @@ import { token, userOf } from './token.js';
 /** @typedef {import('../chat-client.js').ChatError} ChatError */
 /** @typedef {import('../chat-client.js').Status} Status */
 
+// Where the server is, with the path below which a proxy may offer it.
+const HOME = new URL('../..', import.meta.url);
 // What happens in other conversations is asked for: a connection tells only of its own.
 const LIST_EVERY = 5_000;
 const STATUS_WORDS = /** @type {Record<string, string>} */ ({
@@ -69,7 +71,7 @@ class ChatPage {
     this.#user = user;
     const device = ofTab('chat/client');
     this.#chat = new ChatManager({
-      url: location.origin,
+      url: HOME.href,
       userId: user,
       conversationId: conversation,
       clientId: device.get() ?? undefined,
@@ -406,7 +408,7 @@ function explain({ message, retryAfter }) {
 
 /** The address of a conversation. @param {string} user @param {string} conversation */
 function address(user, conversation) {
-  return `/app?${new URLSearchParams({ user, conversation })}${location.hash}`;
+  return `${HOME.pathname}app?${new URLSearchParams({ user, conversation })}${location.hash}`;
 }
 
 async function start() {

@@ -1,4 +1,8 @@
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.chatctl.conftest import Run
 
@@ -14,3 +18,24 @@ def test_every_fault_of_the_settings_is_a_line_and_exit_code_2(chatctl: Run, emp
         "chatctl: heartbeat.timeout = 1.0 (config.toml):"
         " should be above heartbeat.interval = 30.0 (default)\n",
     )
+
+
+def started(folder: Path, *arguments: str) -> list[str]:
+    """Start a server, end it, and return what it printed."""
+    command = [sys.executable, "-m", "chatctl", "serve", "--port", "0", "--store", "memory://", *arguments]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip() for _ in range(5)]
+        process.terminate()
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("responder", "who"),
+    [("none", "nobody, but for services that call the REST API"), ("demo", "a scripted persona")],
+)
+def test_a_start_tells_the_addresses_and_who_answers(empty_folder: Path, responder: str, who: str) -> None:
+    lines = started(empty_folder, "--host", "[::1]", "--responder", responder)
+    assert [line.split()[0] for line in lines] == ["Chat", "WebSocket", "REST", "Health", "Answers"]
+    assert lines[0].startswith("Chat page  http://[::1]:")
+    assert lines[4] == f'Answers    {who} (ai.responder = "{responder}")'
