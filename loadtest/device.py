@@ -232,8 +232,10 @@ class Device:
         self._recorder.error(f"unreadable frame: {event.reason}", now)
 
     def _on_stale(self, event: Stale, now: float) -> None:
-        self._recorder.error("nothing came for longer than heartbeat_timeout", now)
-        self.cut()
+        self._recorder.error(event.reason, now)
+        if self._wire is not None:
+            self._ending = True
+            self._wire.cut()
 
     def _on_ended(self, event: Ended, now: float) -> None:
         self._recorder.error(f"not let in again: {event.code} {event.reason}", now)

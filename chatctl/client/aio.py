@@ -40,6 +40,7 @@ from chatctl.client.events import (
     Reconnecting,
     Stale,
     State,
+    Unreadable,
     Welcomed,
 )
 from chatctl.client.history import History, is_loopback
@@ -219,8 +220,12 @@ class ChatClient:
         receipt = self._speaker.mark_read(_new_id(), seq, self._now())
         return self._sending(receipt) if receipt else None
 
-    def cancel_response(self, message_id: str) -> Sending:
-        """Stops the AI_RESPONSE with this id, which is being written."""
+    def cancel_response(self, message_id: str | None = None) -> Sending:
+        """Stops the AI_RESPONSE with this id; None: whatever is being written or prepared.
+
+        What was written so far is saved, with `finish` `cancelled`. Raises MessageRefused when awaited where
+        there was nothing to stop.
+        """
         return self._sending(self._speaker.cancel_response(_new_id(), message_id, self._now()))
 
     def refresh_token(self, token: str) -> Sending:
@@ -267,10 +272,8 @@ class ChatClient:
             if self.session.state is State.CLOSED:
                 return Ended(code, reason)  # close() has reported it
             await self._renew_token()
-            if keep_trying or self._welcomed.is_set():
-                events = self.session.disconnected(code, reason, random.random())
-            else:
-                events = self.session.end(code, reason)
+            may_return = keep_trying or self._welcomed.is_set()
+            events = self.session.disconnected(code, reason, random.random(), may_return)
             self._hurry.clear()
             self._handle(events)
             match events[-1]:
@@ -318,13 +321,17 @@ class ChatClient:
         writer = asyncio.create_task(self._write(socket, self._to_write))
         try:
             while True:
-                payload = await socket.recv(decode=False)
-                self._handle(self.session.receive(payload, self._now()))
+                self._handle(self._receive(await socket.recv()))
         except ConnectionClosed:
             return socket.close_code or ABNORMAL_CLOSURE, socket.close_reason or ""
         finally:
             self._socket = None
             writer.cancel()
+
+    def _receive(self, payload: str | bytes) -> list[Event]:
+        if isinstance(payload, bytes):
+            return [Unreadable(payload, "a binary frame")]
+        return self.session.receive(payload, self._now())
 
     @staticmethod
     async def _write(socket: ClientConnection, frames: asyncio.Queue[str]) -> None:

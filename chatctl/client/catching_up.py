@@ -66,7 +66,7 @@ class CatchingUp:
             return  # the log was replaced meanwhile: the page may be of the old one
         try:
             events = self._session.history(page)
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             raise HistoryUnavailable("the history cannot be read: it holds no messages") from None
         if not events:
             raise HistoryUnavailable(f"the history does not have message {first}")

@@ -46,6 +46,11 @@ class Message:
     new: bool
     fault: OrderFault | None
 
+    @property
+    def finish(self) -> str | None:
+        """Tells why an AI_RESPONSE is not whole: `cancelled`, `length`, `content_filter` or `incomplete`."""
+        return self.frame.get("finish")
+
 
 @dataclass(slots=True)
 class Missing:
@@ -81,12 +86,28 @@ class Failed:
 
 @dataclass(slots=True)
 class Chunk:
-    """A piece of an AI_RESPONSE being written; `so_far` is all of its text until now."""
+    """News of an AI_RESPONSE being written.
+
+    `so_far` is all of its text until now, always a beginning of the whole; `text` is what is new of it.
+    `aborted` ends one of which nothing will be saved. Nothing of it outlives the connection: forget all
+    that is unfinished at `Welcomed`; what is still being written comes again, with all of its text.
+    """
 
     message_id: str
     text: str
     so_far: str
     aborted: bool
+    frame: Frame
+
+
+@dataclass(slots=True)
+class Misplaced:
+    """A piece of an answer that leaves a hole, doubles something or comes after the whole answer.
+
+    A faultless server sends none. It is not shown; if a part of it is new and fits, that is a `Chunk`.
+    """
+
+    message_id: str
     frame: Frame
 
 
@@ -107,8 +128,9 @@ class Read:
 
 @dataclass(slots=True)
 class Notice:
-    """Every other frame: SYSTEM, NEW_MATCH, AI_STATUS, CONVERSATION_CREATED, ERROR, an answer to nothing
-    that is in flight, and types of later protocols."""
+    """Every other frame: SYSTEM (`data["event"]`: devices, shutdown, announcement, disclosure, no_answer),
+    NEW_MATCH, AI_STATUS, CONVERSATION_CREATED, ERROR, an answer to nothing that is in flight, and types of
+    later protocols."""
 
     type: str
     data: Any
@@ -125,7 +147,9 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Stale:
-    """Nothing came for so long that the connection must be dead: abort it and report `disconnected`."""
+    """This connection is of no use: abort it and report `disconnected`. `reason` tells why."""
+
+    reason: str
 
 
 @dataclass(slots=True)
@@ -153,6 +177,7 @@ Event = (
     | Delivered
     | Failed
     | Chunk
+    | Misplaced
     | Typing
     | Read
     | Notice

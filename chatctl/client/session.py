@@ -19,11 +19,13 @@ clock), new identifiers and random fractions. The loop around it is the same eve
 - What happened comes back as events (`chatctl.client.events`), in the order to handle them. A PING is
   answered without one.
 - `send` returns an `Outgoing`; `Delivered` and `Failed` refer to that same object. After `Failed`, `retry`
-  chooses between the same message_id and a new one.
+  chooses between the same message_id and a new one. What is longer than the server takes is not sent, so
+  that it harms nothing else: it fails with the next `tick`, for which `deadline()` is then due at once.
 - `Message.new` says whether to show it, `Message.fault` how the server broke its order: a load test counts
-  that. `Missing` asks for a part of the REST history, to be handed to `history`; who does not care for
-  what was missed ignores it.
-- After `Stale` abort the socket, then report `disconnected(1006, ...)`. A handshake that fails is reported
+  that, and `Misplaced` pieces of answers. `Missing` asks for a part of the REST history, to be handed to
+  `history`; who does not care for what was missed ignores it.
+- After `Stale` (silence, or a server of another protocol version) abort the socket, then report
+  `disconnected(1006, ...)`. A handshake that fails is reported
   by `disconnected` too: with `backoff.close_code_of_refusal(status)`, or 1006 where HTTP gave no answer.
 - After a close with 4003 set a new `token` before calling `disconnected`.
 """
@@ -32,15 +34,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlencode
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from chatctl.client.backoff import Backoff
 from chatctl.client.events import (
-    Chunk,
-    Delivered,
     Ended,
     Event,
-    Failed,
     Frame,
     Message,
     Missing,
@@ -53,9 +52,10 @@ from chatctl.client.events import (
     Unreadable,
     Welcomed,
 )
-from chatctl.client.order import OrderFault, SeqLog
-from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT, Failure, Outbox, Outgoing
-from server.protocol import CloseCode, MessageType, Welcome, reconnects_after
+from chatctl.client.inbox import Inbox
+from chatctl.client.outbox import Outbox
+from chatctl.client.outgoing import CONNECTION_LOST, Failure, Outgoing
+from server.protocol import PROTOCOL_VERSION, CloseCode, MessageType, Welcome, reconnects_after
 
 DEFAULT_ACK_TIMEOUT: Final = 10.0
 # The server lets an indicator lapse after typing.timeout, 4 s by default: renew it well before.
@@ -64,7 +64,6 @@ TYPING_RENEWAL: Final = 2.5
 WELCOME_PATIENCE: Final = 20.0
 
 _DEFAULT_BACKOFF: Final = Backoff()
-_NO_ANSWER: Final = Failure(TIMEOUT, "No answer from the server in time", retryable=True)
 
 
 class Session:
@@ -91,23 +90,19 @@ class Session:
         self.conversation_id = conversation_id
         self.client_id = client_id
         self.session_id = session_id
-        self.epoch = epoch
         self.token = token
         self.state = State.CLOSED
         self.welcome: Welcome | None = None
 
-        self._ack_timeout = ack_timeout
         self._backoff = backoff
-        self._log = SeqLog(last_seq or 0)
-        self._log_started = last_seq is not None
-        self._outbox = Outbox()
-        self._to_send: list[str] = []
-        self._streams: dict[str, str] = {}  # AI_RESPONSEs being written: message_id -> text so far
-        self._numbers = 0
+        self._inbox = Inbox(last_seq, epoch)
+        self._has_own_ack_timeout = ack_timeout is not None
+        self._outbox = Outbox(DEFAULT_ACK_TIMEOUT if ack_timeout is None else ack_timeout)
         self._attempt = 0
         self._read_to = 0
         self._typing_since: float | None = None
         self._reconnect_after: float | None = None
+        self._verdict: tuple[int, str] | None = None  # how this side ends the connection for good
         self._token_in_use: str | None = None
         self._last_sign_of_life = 0.0
         self._patience: float | None = None  # seconds of silence after which the connection is dead
@@ -115,7 +110,10 @@ class Session:
     # -- connections ---------------------------------------------------------------------------------
 
     def start_connection(self, origin: str, now: float) -> str:
-        """The URL to open now. `origin` is the server's `ws://host:port` (http and https do as well)."""
+        """Begins a connection; returns the URL to open now.
+
+        `origin` is the server's `ws://host:port` (http and https do as well).
+        """
         self.state = State.RECONNECTING if self.welcome else State.CONNECTING
         self._token_in_use = self.token
         self._last_sign_of_life, self._patience = now, WELCOME_PATIENCE
@@ -131,41 +129,38 @@ class Session:
         return f"{base.rstrip('/')}/ws/{quote(self.user_id, safe='')}?{query}"
 
     def headers(self) -> dict[str, str]:
-        """What the handshake must carry beside the URL."""
+        """Gives what the handshake must carry beside the URL."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def frames_to_send(self) -> list[str]:
-        """The text frames to send now, each once."""
-        frames, self._to_send = self._to_send, []
-        return frames
+        """Takes the text frames to send now, each once."""
+        return self._outbox.take_frames()
 
-    def disconnected(self, code: int, reason: str, fraction: float) -> list[Event]:
-        """The connection ended, or could not be made. `fraction` (0 to 1) is the jitter.
+    def disconnected(self, code: int, reason: str, fraction: float, keep_trying: bool = True) -> list[Event]:
+        """Takes the end of a connection, or that none could be made. `fraction` (0 to 1) is the jitter.
 
         The last event is `Reconnecting` or `Ended`. What is in flight stays so while reconnecting.
         """
         self._leave_connection()
         self._attempt += 1
-        if not self._may_reconnect(code):
-            return self.end(code, reason)
+        if self._verdict is not None or not keep_trying or not self._may_reconnect(code):
+            return self.end(*(self._verdict or (code, reason)))
         self.state = State.RECONNECTING
         asked, self._reconnect_after = self._reconnect_after, None  # by the shutdown: once
         delay = self._backoff.delay(self._attempt, code, asked, fraction)
         return [Reconnecting(delay, self._attempt, code, reason)]
 
     def end(self, code: int = CloseCode.NORMAL, reason: str = "closed by this client") -> list[Event]:
-        """The program wants no more connections: fails what is in flight. It may start anew later."""
+        """Wants no more connections: fails what is in flight. The program may start anew later."""
         self._leave_connection()
         self.state = State.CLOSED
-        self._attempt = 0
-        failure = Failure(
-            CONNECTION_LOST, f"Connection ended before an answer came: {reason}", retryable=True
-        )
-        failed: list[Event] = [self._fail(message, failure) for message in self._outbox.in_send_order()]
+        self._attempt, self._verdict = 0, None
+        text = f"Connection ended before an answer came: {reason}"
+        failed = self._outbox.give_up(Failure(CONNECTION_LOST, text, retryable=True))
         return [*failed, Ended(code, reason)]
 
     def _leave_connection(self) -> None:
-        self._to_send.clear()
+        self._outbox.close()
         self._typing_since = self._patience = None
 
     def _may_reconnect(self, code: int) -> bool:
@@ -187,36 +182,18 @@ class Session:
         self, type_: MessageType, message_id: str, data: Any, now: float, timestamp: str | None = None
     ) -> Outgoing:
         """Sends any frame that is answered by ACK or NACK. Raises ValueError as `send` does."""
-        if message_id in self.in_flight:
-            raise ValueError(f"message_id {message_id} is in flight already")
-        frame: Frame = {"type": type_.value, "message_id": message_id, "data": data}
-        if timestamp is not None:
-            frame["timestamp"] = timestamp
-        self._numbers += 1
-        message = Outgoing(message_id, type_, data, _encode(frame), self._numbers, timestamp)
-        self._launch(message, now)
-        return message
+        return self._outbox.send(type_, message_id, data, now, timestamp)
 
     def retry(self, message: Outgoing, new_id: str, now: float) -> Outgoing:
         """Sends a failed message again: under its own id where it may have been saved, else under `new_id`.
 
         Raises ValueError if the message has not failed.
         """
-        if message.failure is None:
-            raise ValueError(f"message {message.message_id} has not failed")
-        same_id = message.outcome_open and message.failure.retryable
-        self.discard(message)
-        message_id = message.message_id if same_id else new_id
-        again = self.send_frame(message.type, message_id, message.data, now, message.timestamp)
-        if same_id:
-            again.transmissions += message.transmissions
-            again.nacks = message.nacks
-        return again
+        return self._outbox.retry(message, new_id, now)
 
     def discard(self, message: Outgoing) -> None:
         """Forgets a failed message: a late answer to it is a mere Notice."""
-        if self._outbox.in_doubt(message.message_id) is message:
-            self._outbox.forget(message.message_id)
+        self._outbox.discard(message)
 
     def mark_read(self, message_id: str, seq: int, now: float) -> Outgoing | None:
         """Tells that everything up to `seq` has been read; None if that had been told before.
@@ -228,9 +205,10 @@ class Session:
         self._read_to = seq
         return self.send_frame(MessageType.READ_RECEIPT, message_id, {"seq": seq}, now)
 
-    def cancel_response(self, message_id: str, response_id: str, now: float) -> Outgoing:
-        """Stops the AI_RESPONSE `response_id` being written."""
-        return self.send_frame(MessageType.CANCEL_RESPONSE, message_id, {"message_id": response_id}, now)
+    def cancel_response(self, message_id: str, response_id: str | None, now: float) -> Outgoing:
+        """Stops the AI_RESPONSE `response_id`; None: whatever is being written or prepared."""
+        data = {} if response_id is None else {"message_id": response_id}
+        return self.send_frame(MessageType.CANCEL_RESPONSE, message_id, data, now)
 
     def refresh_token(self, message_id: str, token: str, now: float) -> Outgoing:
         """Gives the open connection, and every later one, a new JWT."""
@@ -244,45 +222,43 @@ class Session:
         if self.state is not State.OPEN or unchanged:
             return
         self._typing_since = now if is_typing else None
-        self._to_send.append(
-            _encode({"type": MessageType.TYPING_INDICATOR.value, "data": {"is_typing": is_typing}})
-        )
+        self._outbox.write({"type": MessageType.TYPING_INDICATOR.value, "data": {"is_typing": is_typing}})
 
     # -- time ----------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
-        """When `tick` is due at the latest, if nothing else happens before."""
+        """Gives the time when `tick` is due at the latest, if nothing else happens before."""
         stale_at = None if self._patience is None else self._last_sign_of_life + self._patience
         times = [time for time in (self._outbox.next_deadline(), stale_at) if time is not None]
         return min(times, default=None)
 
     def tick(self, now: float) -> list[Event]:
         """Handles what is due: resends, failures by timeout, a dead connection."""
-        events: list[Event] = []
-        for message in self._outbox.overdue(now):
-            if message.resent:
-                events.append(self._fail(message, _NO_ANSWER))
-            else:
-                message.resent = True
-                self._launch(message, now)
+        events = self._outbox.tick(now)
         if self._patience is not None and now >= self._last_sign_of_life + self._patience:
-            self._patience = None  # told once
-            events.append(Stale())
+            events.append(self._abandon("nothing came for longer than the server said"))
         return events
+
+    def _abandon(self, reason: str) -> Stale:
+        self._patience = None  # told once
+        return Stale(reason)
 
     @property
     def ack_timeout(self) -> float:
         """Seconds to wait for an answer: as configured, else as the server told."""
-        if self._ack_timeout is not None:
-            return self._ack_timeout
-        return self.welcome.ack_timeout if self.welcome else DEFAULT_ACK_TIMEOUT
+        return self._outbox.ack_timeout
 
     # -- receiving -----------------------------------------------------------------------------------
 
     @property
     def last_seq(self) -> int | None:
         """All messages up to here have been seen; None before the first welcome."""
-        return self._log.complete_to if self._log_started else None
+        return self._inbox.last_seq
+
+    @property
+    def epoch(self) -> str | None:
+        """Names the log that `last_seq` counts in."""
+        return self._inbox.epoch
 
     @property
     def in_flight(self) -> Mapping[str, Outgoing]:
@@ -292,13 +268,13 @@ class Session:
     @property
     def missing(self) -> list[tuple[int, int]]:
         """The ranges (first, last) that only the REST history still has."""
-        return list(self._log.holes)
+        return self._inbox.missing
 
     def receive(self, payload: str | bytes, now: float) -> list[Event]:
         """Takes one text frame. Whatever the server sends, nothing is raised."""
         self._last_sign_of_life = now
         try:
-            frame = from_json(payload)
+            frame = from_json(payload, allow_inf_nan=False)
             handle = self._HANDLERS.get(frame["type"], Session._on_other)
             return handle(self, frame, now)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -307,57 +283,33 @@ class Session:
     def history(self, frames: Iterable[Frame]) -> list[Event]:
         """Takes messages of the REST history, in any order; only those that were missing come out.
 
-        Raises KeyError for what is no broadcast frame.
+        Raises KeyError, TypeError or ValueError for what is no broadcast frame.
         """
-        events: list[Event] = []
-        for frame in frames:
-            seq, message_id = frame["seq"], frame["message_id"]
-            if self._log.fill(seq):
-                events += self._seen(Message(frame, seq, message_id, new=True, fault=None))
-        return events
+        return [event for message in self._inbox.history(frames) for event in self._seen(message)]
 
     def _on_message(self, frame: Frame, now: float) -> list[Event]:
-        seq, message_id = frame["seq"], frame["message_id"]
-        if not isinstance(message_id, str):
-            raise TypeError("message_id is no string")
         if self.state is not State.OPEN:
             raise ValueError("a message before the welcome")
-        newest = self._log.newest
-        new, fault = self._log.deliver(seq)
-        events = self._seen(Message(frame, seq, message_id, new, fault))
-        skipped = fault is OrderFault.SKIPPED and seq > newest + 1
-        return [Missing(newest + 1, seq - 1), *events] if skipped else events
+        *missing, message = self._inbox.message(frame)
+        assert isinstance(message, Message)
+        return [*missing, *self._seen(message)]
 
     def _seen(self, message: Message) -> list[Event]:
-        self._streams.pop(message.message_id, None)
-        awaited = self._outbox.awaiting(message.message_id)
-        if awaited is None or message.frame.get("sender") != self.user_id:
+        if message.frame.get("sender") != self.user_id:
             return [message]
-        awaited.saved_as = message.seq
-        return [message, self._deliver_unanswered(awaited)] if awaited.failure else [message]
+        delivered = self._outbox.seen(message)
+        return [message, delivered] if delivered else [message]
 
     def _on_ack(self, frame: Frame, now: float) -> list[Event]:
-        message = self._outbox.awaiting(frame["message_id"])
-        if message is None:
-            return self._on_other(frame, now)
-        return [self._deliver(message, frame.get("seq"), frame.get("duplicate", False), frame)]
+        delivered = self._outbox.acked(frame)
+        return [delivered] if delivered else self._on_other(frame, now)
 
     def _on_nack(self, frame: Frame, now: float) -> list[Event]:
-        error = frame["error"]
-        failure = Failure(error["code"], str(frame.get("data")), error["retryable"], error.get("retry_after"))
-        message = self._outbox.awaiting(frame["message_id"])
-        if message is None:
-            return self._on_other(frame, now)
-        message.nacks += 1
-        return [self._fail(message, failure)]
+        failed = self._outbox.nacked(frame)
+        return [failed] if failed else self._on_other(frame, now)
 
     def _on_chunk(self, frame: Frame, now: float) -> list[Event]:
-        message_id, data = frame["message_id"], frame["data"]
-        aborted, text = data.get("aborted", False), data.get("text", "")
-        so_far = self._streams.pop(message_id, "") + text
-        if not aborted:
-            self._streams[message_id] = so_far
-        return [Chunk(message_id, text, so_far, aborted, frame)]
+        return self._inbox.piece(frame)
 
     def _on_typing(self, frame: Frame, now: float) -> list[Event]:
         return [Typing(frame["sender"], frame["data"]["is_typing"])]
@@ -368,7 +320,7 @@ class Session:
 
     def _on_ping(self, frame: Frame, now: float) -> list[Event]:
         pong = {key: frame[key] for key in ("message_id", "data") if key in frame}
-        self._to_send.append(_encode(pong | {"type": MessageType.PONG.value}))
+        self._outbox.write(pong | {"type": MessageType.PONG.value})
         return []
 
     def _on_pong(self, frame: Frame, now: float) -> list[Event]:
@@ -377,9 +329,9 @@ class Session:
     def _on_system(self, frame: Frame, now: float) -> list[Event]:
         data = frame["data"]
         if data["event"] == "connected":
-            return self._on_welcome(Welcome.model_validate(data), now)
+            return self._on_welcome(data, now)
         if data["event"] == "shutdown":
-            self._reconnect_after = float(data["reconnect_after"])
+            self._reconnect_after = max(0.0, float(data["reconnect_after"]))
         return self._on_other(frame, now)
 
     def _on_other(self, frame: Frame, now: float) -> list[Event]:
@@ -387,57 +339,28 @@ class Session:
 
     # -- the welcome ---------------------------------------------------------------------------------
 
-    def _on_welcome(self, welcome: Welcome, now: float) -> list[Event]:
-        replaced = self._is_replaced(welcome)
-        self._settle_log(welcome, replaced)
-        self.welcome, self.epoch = welcome, welcome.epoch
-        self.client_id, self.session_id = welcome.client_id, welcome.session_id
+    def _on_welcome(self, data: Frame, now: float) -> list[Event]:
+        if data["protocol"] != PROTOCOL_VERSION:
+            return [self._refuse(data["protocol"])]
+        welcome = Welcome.model_validate(data)
+        replaced = self._inbox.open(welcome)
+        if replaced:
+            self._read_to = 0
+        self.welcome, self.client_id, self.session_id = welcome, welcome.client_id, welcome.session_id
         self.state, self._patience = State.OPEN, welcome.heartbeat_timeout
         self._attempt, self._reconnect_after = 0, None
-        self._streams.clear()  # the first chunk on a connection has all the text so far
-        for message in self._outbox.in_send_order():
-            self._launch(message, now)
-        gaps = [Missing(first, last) for first, last in self._log.holes] if welcome.gap else []
+        if not self._has_own_ack_timeout:
+            self._outbox.ack_timeout = welcome.ack_timeout
+        self._outbox.open(welcome, replaced, now)
+        gaps = [Missing(first, last) for first, last in self.missing] if welcome.gap else []
         return [Welcomed(welcome, replaced), *gaps]
 
-    def _is_replaced(self, welcome: Welcome) -> bool:
-        if not self._log_started:
-            return False
-        return self.epoch not in (None, welcome.epoch) or welcome.last_seq < self._log.complete_to
-
-    def _settle_log(self, welcome: Welcome, replaced: bool) -> None:
-        """Finds the seq that the connection has to begin with, and what it will not bring."""
-        if replaced:
-            self._log, self._read_to = SeqLog(), 0
-            self._outbox.log_replaced()
-        elif not self._log_started:
-            self._log = SeqLog(welcome.last_seq)
-        self._log_started = True
-        if welcome.gap:
-            self._log.miss(welcome.gap.last)
-        self._log.expect(self._log.newest + 1 if welcome.gap else self._log.complete_to + 1)
-
-    # -- what is in flight ---------------------------------------------------------------------------
-
-    def _launch(self, message: Outgoing, now: float) -> None:
-        """Puts the message in flight; it is transmitted now or with the next welcome."""
-        self._outbox.launch(message, now + self.ack_timeout)
-        if self.state is State.OPEN:
-            message.transmissions += 1
-            self._to_send.append(message.payload)
-
-    def _deliver(self, message: Outgoing, seq: int | None, duplicate: bool, ack: Frame | None) -> Delivered:
-        self._outbox.delivered(message)
-        return Delivered(message, seq, duplicate, ack)
-
-    def _deliver_unanswered(self, message: Outgoing) -> Delivered:
-        return self._deliver(message, message.saved_as, duplicate=False, ack=None)
-
-    def _fail(self, message: Outgoing, failure: Failure) -> Delivered | Failed:
-        if failure.outcome_open and message.saved_as is not None:
-            return self._deliver_unanswered(message)
-        self._outbox.failed(message, failure)
-        return Failed(message)
+    def _refuse(self, version: Any) -> Stale:
+        reason = (
+            f"the server speaks version {version} of the protocol, this client version {PROTOCOL_VERSION}"
+        )
+        self._verdict = CloseCode.PROTOCOL_ERROR, reason
+        return self._abandon(reason)
 
     _HANDLERS: ClassVar[dict[str, Callable[["Session", Frame, float], list[Event]]]] = {
         MessageType.CHAT_MESSAGE: _on_message,
@@ -451,8 +374,3 @@ class Session:
         MessageType.PING: _on_ping,
         MessageType.PONG: _on_pong,
     }
-
-
-def _encode(frame: Frame) -> str:
-    """Plain values only: an enum's member costs several times as much."""
-    return to_json(frame).decode()

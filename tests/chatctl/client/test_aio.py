@@ -10,7 +10,7 @@ import pytest
 from chatctl.client.aio import ChatClient
 from chatctl.client.backoff import Backoff
 from chatctl.client.errors import HistoryUnavailable, MessageInDoubt, MessageRefused, SessionEnded
-from chatctl.client.events import Ended, Event, Message, Missing, Reconnecting, State, Welcomed
+from chatctl.client.events import Ended, Event, Message, Missing, Reconnecting, State, Unreadable, Welcomed
 from server.protocol import CloseCode, ErrorCode
 from tests.support.asynchronous import asynchronous
 from tests.support.frames import ack, chat, frame, nack, welcome
@@ -518,3 +518,76 @@ async def test_a_callback_that_raises_ends_the_client_and_is_not_hidden() -> Non
         with pytest.raises(RuntimeError, match="a fault of the program"):
             async with client_of(server, on_event=fail):
                 pass
+
+
+# -- bad frames, bounds and versions ------------------------------------------------------------------
+
+
+@asynchronous
+async def test_what_is_no_frame_is_reported_and_harms_nothing() -> None:
+    nonsense: list[str | bytes] = ["null", "[]", "{", "", '{"type":"SYSTEM"}', b"\xff", b'{"type":"PING"}']
+
+    async def script(visit: Visit) -> None:
+        await visit.say(welcome())
+        for payload in nonsense:
+            await visit.socket.send(payload)
+        heard = await visit.hear()
+        await visit.say(chat(1, heard["message_id"]), ack(heard["message_id"], 1))
+        await visit.wait_until_closed()
+
+    async with scripted_server(script) as server:
+        async with client_of(server) as client:
+            assert (await client.send("hello")).seq == 1
+        events = await all_events(client)
+
+    assert [event.payload for event in events if isinstance(event, Unreadable)] == nonsense
+    assert len(server.visits) == 1
+
+
+@asynchronous
+async def test_a_text_beyond_the_servers_bound_is_refused_alone() -> None:
+    async with scripted_server(acknowledge_all) as server, client_of(server) as client:
+        sendings = [client.send(text) for text in ("a" * 70_000, "\u6f22" * 22_000, "\U0001f600" * 4_000)]
+
+        for sending in sendings[:2]:
+            with pytest.raises(MessageRefused) as raised:
+                await sending
+            assert raised.value.code == ErrorCode.MESSAGE_TOO_LONG
+        assert (await sendings[2]).seq == 1
+        assert len(server.visits) == 1
+
+
+@pytest.mark.parametrize("keep_trying", [True, False])
+@asynchronous
+async def test_a_server_of_another_protocol_version_is_left_with_a_reason(keep_trying: bool) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.say(welcome(protocol=2))
+        await visit.wait_until_closed()
+
+    async with scripted_server(script) as server:
+        client = client_of(server)
+        with pytest.raises(SessionEnded) as raised:
+            await client.connect(keep_trying)
+        await client.close()
+
+    assert raised.value.code == CloseCode.PROTOCOL_ERROR
+    assert "version 2" in raised.value.reason
+    assert len(server.visits) == 1
+
+
+@asynchronous
+async def test_an_answer_is_stopped_by_its_id_or_whatever_it_is() -> None:
+    heard: list[Any] = []
+
+    async def script(visit: Visit) -> None:
+        await visit.say(welcome())
+        while True:
+            cancel = await visit.hear()
+            heard.append((cancel["type"], cancel["data"]))
+            await visit.say(frame("ACK", message_id=cancel["message_id"], data="text"))
+
+    async with scripted_server(script) as server, client_of(server) as client:
+        assert (await client.cancel_response("r")).seq is None
+        await client.cancel_response()
+
+    assert heard == [("CANCEL_RESPONSE", {"message_id": "r"}), ("CANCEL_RESPONSE", {})]

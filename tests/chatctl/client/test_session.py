@@ -8,7 +8,6 @@ import pytest
 
 from chatctl.client.backoff import ABNORMAL_CLOSURE, Backoff
 from chatctl.client.events import (
-    Chunk,
     Delivered,
     Ended,
     Event,
@@ -49,6 +48,13 @@ def opened(last_seq: int = 0, **options: Any) -> Session:
     session = Session("u", "c", **options)
     session.start_connection(ORIGIN, 0.0)
     session.receive(welcome(last_seq), 0.0)
+    return session
+
+
+def opened_with(**told: Any) -> Session:
+    session = Session("u", "c")
+    session.start_connection(ORIGIN, 0.0)
+    session.receive(welcome(**told), 0.0)
     return session
 
 
@@ -184,7 +190,7 @@ def test_silence_beyond_the_heartbeat_timeout_makes_the_connection_stale() -> No
 
     assert session.deadline() == 65.0
     assert session.tick(64.9) == []
-    assert session.tick(65.0) == [Stale()]
+    assert [type(event) for event in session.tick(65.0)] == [Stale]
     assert session.tick(66.0) == []
     assert session.deadline() is None
 
@@ -194,7 +200,7 @@ def test_a_connection_without_a_welcome_becomes_stale() -> None:
     session.start_connection(ORIGIN, 100.0)
 
     assert session.tick(119.0) == []
-    assert session.tick(120.0) == [Stale()]
+    assert [type(event) for event in session.tick(120.0)] == [Stale]
 
 
 def test_a_ping_is_answered_with_its_data_and_message_id_and_is_no_event() -> None:
@@ -464,6 +470,76 @@ def test_a_client_timestamp_is_sent_along_and_kept_by_a_retry() -> None:
     assert [frame["timestamp"] for frame in sent(session)] == ["2026-11-23T04:00:00Z"] * 2
 
 
+# -- bounds and versions -----------------------------------------------------------------------------
+
+
+def refusals(events: list[Event]) -> list[tuple[str, str]]:
+    return [
+        (event.message.message_id, event.message.failure.code)
+        for event in events
+        if isinstance(event, Failed) and event.message.failure
+    ]
+
+
+def test_a_text_beyond_the_servers_bound_fails_alone_and_is_never_sent() -> None:
+    session = opened_with(max_text_length=3)
+    session.send("long", "four", 1.0)
+    session.send("short", "\U0001f600" * 3, 1.0)  # counted in code points
+
+    assert ids_sent(session) == ["short"]
+    assert session.deadline() == 1.0
+    assert refusals(session.tick(1.0)) == [("long", "message_too_long")]
+    assert set(session.in_flight) == {"short"}
+
+
+def test_a_text_is_measured_by_the_welcome_that_it_waited_for() -> None:
+    session = Session("u", "c")
+    session.start_connection(ORIGIN, 0.0)
+    long = session.send("long", "four", 0.0)
+    session.send("short", "one", 0.0)
+    session.receive(welcome(max_text_length=3), 1.0)
+
+    assert ids_sent(session) == ["short"]
+    assert session.tick(1.0) == [Failed(long)]
+    assert session.retry(long, "again", 2.0).message_id == "again"
+
+
+@pytest.mark.parametrize(("told", "most"), [({}, 65536), ({"max_frame_bytes": 200}, 200)])
+def test_a_frame_of_more_bytes_than_the_server_takes_fails_alone(told: dict[str, int], most: int) -> None:
+    session = opened_with(**told)
+    room = most - len('{"type":"AUTH_REFRESH","message_id":"a","data":{"token":""}}')
+    session.refresh_token("a", "\u00e9" * (room // 2), 1.0)  # two bytes each
+    session.refresh_token("b", "\u00e9" * (room // 2) + "xx", 1.0)
+
+    assert ids_sent(session) == ["a"]
+    assert refusals(session.tick(1.0)) == [("b", "message_too_long")]
+
+
+def test_what_was_refused_and_not_told_yet_fails_with_the_session_for_its_own_reason() -> None:
+    session = opened_with(max_text_length=3)
+    session.send("long", "four", 1.0)
+    with pytest.raises(ValueError, match="in flight"):
+        session.send("long", "one", 1.0)
+
+    assert refusals(session.end()) == [("long", "message_too_long")]
+
+
+def test_a_server_of_another_protocol_version_ends_the_session_with_a_reason() -> None:
+    session = Session("u", "c")
+    session.start_connection(ORIGIN, 0.0)
+    message = session.send("m", "hello", 0.0)
+
+    (stale,) = session.receive(welcome(protocol=2), 0.1)
+    failed, ended = session.disconnected(ABNORMAL_CLOSURE, "", fraction=0.5)
+
+    assert isinstance(stale, Stale)
+    assert isinstance(ended, Ended)
+    assert (ended.code, ended.reason) == (CloseCode.PROTOCOL_ERROR, stale.reason)
+    assert "version 2" in ended.reason
+    assert "version 1" in ended.reason
+    assert failed == Failed(message)
+
+
 # -- order and recovery ------------------------------------------------------------------------------
 
 
@@ -588,32 +664,17 @@ def test_a_last_seq_from_an_earlier_run_replays_from_the_first_connection_on() -
 # -- the rest of the conversation --------------------------------------------------------------------
 
 
-def test_chunks_grow_to_the_whole_text_until_the_response_or_an_abort() -> None:
+def test_a_saved_answer_tells_why_it_is_not_whole() -> None:
     session = opened()
 
-    def chunk(**data: Any) -> Chunk:
-        (event,) = session.receive(frame("AI_RESPONSE_CHUNK", message_id="r", data=data), 1.0)
-        assert isinstance(event, Chunk)
-        return event
-
-    assert chunk(text="Hel", index=0).so_far == "Hel"
-    assert chunk(text="lo", index=1).so_far == "Hello"
-    assert chunk(aborted=True).aborted
-    assert chunk(text="New", index=0).so_far == "New"
-
-
-def test_after_a_reconnect_the_first_chunk_has_all_the_text() -> None:
-    session = opened()
-    session.receive(frame("AI_RESPONSE_CHUNK", message_id="r", data={"text": "Hel", "index": 0}), 1.0)
-    lose(session)
-    reconnect(session, welcome())
-
-    (event,) = session.receive(
-        frame("AI_RESPONSE_CHUNK", message_id="r", data={"text": "Hello", "index": 0}), 3.0
+    (stopped,) = session.receive(
+        frame("AI_RESPONSE", message_id="r", seq=1, data="Hel", finish="cancelled"), 1.0
     )
+    (whole,) = session.receive(frame("AI_RESPONSE", message_id="s", seq=2, data="Hello"), 1.0)
 
-    assert isinstance(event, Chunk)
-    assert event.so_far == "Hello"
+    assert isinstance(stopped, Message)
+    assert isinstance(whole, Message)
+    assert (stopped.finish, whole.finish) == ("cancelled", None)
 
 
 def test_typing_is_renewed_while_it_goes_on_and_ended_once() -> None:
@@ -665,6 +726,13 @@ def test_cancel_and_token_refresh_await_their_answers() -> None:
     assert session.headers() == {"Authorization": "Bearer new"}
 
 
+def test_a_cancel_without_an_id_stops_whatever_is_written_or_prepared() -> None:
+    session = opened()
+    session.cancel_response("x", None, 1.0)
+
+    assert sent(session) == [{"type": "CANCEL_RESPONSE", "message_id": "x", "data": {}}]
+
+
 @pytest.mark.parametrize("type_", ["NEW_MATCH", "AI_STATUS", "CONVERSATION_CREATED", "ERROR", "FUTURE_TYPE"])
 def test_all_other_frames_are_notices(type_: str) -> None:
     (event,) = opened().receive(frame(type_, data={"a": 1}), 1.0)
@@ -686,6 +754,12 @@ def test_all_other_frames_are_notices(type_: str) -> None:
         '{"type":"CHAT_MESSAGE"}',
         '{"type":"CHAT_MESSAGE","seq":"1","message_id":"m"}',
         '{"type":"CHAT_MESSAGE","seq":1,"message_id":[]}',
+        '{"type":"CHAT_MESSAGE","seq":true,"message_id":"m"}',
+        '{"type":"CHAT_MESSAGE","seq":1.5,"message_id":"m"}',
+        '{"type":"CHAT_MESSAGE","seq":0,"message_id":"m"}',
+        '{"type":"SYSTEM","data":{"event":"shutdown","reconnect_after":NaN}}',
+        '{"type":"AI_RESPONSE_CHUNK","message_id":"m","data":{"text":"x","offset":-1}}',
+        '{"type":"AI_RESPONSE_CHUNK","message_id":"m","data":{"text":7,"offset":0}}',
         '{"type":"NACK","message_id":"m"}',
         '{"type":"SYSTEM","data":{"event":"connected"}}',
         '{"type":"AI_RESPONSE_CHUNK","message_id":"m","data":"x"}',
