@@ -93,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings) as services:
             add_routes(app, services)
+            app.middleware_stack = app.build_middleware_stack()  # it was built before the error handlers came
             yield
             await services.node.shutdown.drain()
 

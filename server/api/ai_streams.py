@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -18,6 +17,7 @@ from server.core.model import STORE_UNAVAILABLE, Refused, StoredMessage
 from server.core.stream_formats import StreamParser, make_parser
 from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
+from server.ports.body import EXTENSION, Attach
 from server.protocol import ErrorCode, Finish, Identifier
 from server.runtime.answers.ai_speech import AISpeech, Spoken
 from server.runtime.answers.streams import Ended, Stream, Streams
@@ -73,65 +73,86 @@ class AIStreams:
             async with self._rooms.held(wish.conversation_id, wish.ai_id, wish.message_id) as room:
                 if wish.message_id and (known := await self._speech.find(room, message_id)) is not None:
                     return _EarlyAnswer(_of_known(room, known))
-                body = _Body(request)
-                ended = await self._stream(body, room, message_id, parser, wish.on_abort == "save")
+                stream = self._streams.open(room, message_id, wish.on_abort == "save")
+                if stream is None:
+                    raise ApiError(_BEING_WRITTEN, message_id)
+                writer = _Writer(stream, parser, self._too_long)
+                ended = await _written(request, writer)
         except StoreUnavailable:
             raise ApiError(STORE_UNAVAILABLE, wish.message_id) from None
-        answer = _ack(room, message_id, ended)
-        return JSONResponse(answer) if body.is_read else _EarlyAnswer(answer)
-
-    async def _stream(
-        self, body: "_Body", room: Room, message_id: str, parser: StreamParser, saves_part: bool
-    ) -> Ended:
-        stream = self._streams.open(room, message_id, saves_part)
-        if stream is None:
-            raise ApiError(_BEING_WRITTEN, message_id)
-        reading = asyncio.create_task(self._read(body, stream, parser))
-        try:
-            ended = await asyncio.shield(stream.ended)
-        finally:
-            await _stop(reading)
-            stream.break_off(_BROKE_OFF)  # where this request itself is cancelled
         if isinstance(ended, Refused):
             raise ApiError(ended, message_id)
-        return ended
+        answer = _ack(room, message_id, ended)
+        return JSONResponse(answer) if writer.has_all else _EarlyAnswer(answer)
 
-    async def _read(self, body: "_Body", stream: Stream, parser: StreamParser) -> None:
-        """Write what the body brings, until it or the stream is over."""
-        try:
-            async for data in body.pieces():
-                if not self._show(stream, parser.feed(data)) or parser.is_over:
-                    break
-            else:
-                self._show(stream, parser.close())
-        except ClientDisconnect:
-            stream.break_off(_BROKE_OFF)
-            return
-        if parser.fault is not None:
-            stream.break_off(parser.fault)
+
+class _Writer:
+    """Implements BodySink: what the body brings is written into the stream."""
+
+    def __init__(self, stream: Stream, parser: StreamParser, too_long: Refused) -> None:
+        self.stream = stream
+        self.has_all = False  # of the body
+        self._parser = parser
+        self._too_long = too_long
+
+    def on_data(self, data: bytes) -> None:
+        if self.stream.is_open:
+            self._show(self._parser.feed(data))
+            if self._parser.is_over:
+                self._end()
+
+    def on_end(self) -> None:
+        self.has_all = True
+        if self.stream.is_open:
+            self._show(self._parser.close())
+            self._end()
+
+    def on_cut(self) -> None:
+        self.stream.break_off(_BROKE_OFF)
+
+    def _show(self, text: str) -> None:
+        if text and not self.stream.write(text):
+            self.stream.abort(self._too_long)  # or it is over: then this changes nothing
+
+    def _end(self) -> None:
+        if self._parser.fault is not None:
+            self.stream.break_off(self._parser.fault)
         else:
-            stream.end(parser.finish)
-
-    def _show(self, stream: Stream, text: str) -> bool:
-        if not text:
-            return stream.is_open
-        if not stream.write(text):
-            stream.abort(self._too_long)  # or it is over: then this changes nothing
-        return stream.is_open
+            self.stream.end(self._parser.finish)
 
 
-class _Body:
-    """The request's body, and whether all of it has come."""
+async def _written(request: Request, writer: _Writer) -> Ended | Refused:
+    """Wait for the end of a stream that the request's body is written into."""
+    attach: Attach | None = request.scope.get("extensions", {}).get(EXTENSION, {}).get("attach")
+    if attach is None:
+        return await _read_into(request, writer)
+    attach(writer)
+    try:
+        return await asyncio.shield(writer.stream.ended)
+    finally:
+        attach(None)
+        writer.on_cut()  # where this request itself is cancelled
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self.is_read = False
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield what comes. Raises ClientDisconnect where it breaks off."""
-        async for data in self._request.stream():
-            yield data
-        self.is_read = True
+async def _read_into(request: Request, writer: _Writer) -> Ended | Refused:
+    """Do the same over plain ASGI, with a task that waits for the pieces."""
+
+    async def read() -> None:
+        try:
+            async for data in request.stream():
+                writer.on_data(data)
+            writer.on_end()
+        except ClientDisconnect:
+            writer.on_cut()
+
+    reading = asyncio.create_task(read())
+    try:
+        return await asyncio.shield(writer.stream.ended)
+    finally:
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+        writer.on_cut()  # where this request itself is cancelled
 
 
 def _ack(room: Room, message_id: str, ended: Ended) -> dict[str, Any]:
@@ -150,12 +171,6 @@ def _ack(room: Room, message_id: str, ended: Ended) -> dict[str, Any]:
 def _of_known(room: Room, known: StoredMessage) -> dict[str, Any]:
     finish = None if known.finish is None else Finish(known.finish)
     return _ack(room, known.message_id, Ended(Spoken(known.seq, known.created_at, 0, True), finish))
-
-
-async def _stop(reading: "asyncio.Task[None]") -> None:
-    reading.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await reading
 
 
 class _EarlyAnswer(JSONResponse):

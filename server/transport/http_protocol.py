@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
+from server.ports.body import EXTENSION, BodySink
 from server.transport.limits import Limits
 from server.transport.refusal import http_refusal
 from server.transport.websocket_protocol import WebSocketProtocol
@@ -39,6 +40,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._head_size = 0
         self._pending = 0  # bytes fed since the parser last gave out something: it holds them, or may
+        self._sink: BodySink | None = None  # of the request that is being read
         self._timer: asyncio.TimerHandle | None = None  # for a head, or for the end of a refused connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,6 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        self._cut_body()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -105,16 +108,54 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         self._stop_timer()
+        if not self.parser.should_upgrade():
+            self.scope["extensions"] = {EXTENSION: {"attach": self._attach}}
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
-        super().on_body(body)
+        if self._sink is not None:
+            self._sink.on_data(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._pending = 0
         self._is_in_head = True
         super().on_message_complete()
+        if self._sink is not None:
+            self._end_body()
+
+    # ---- a body that is handed on as it comes -----------------------------------------------------------
+
+    def _attach(self, sink: BodySink | None) -> None:
+        """Implement Attach: hand the body of the request that is being read to the sink."""
+        self._sink = sink
+        cycle = self.cycle
+        if sink is None:
+            return
+        if cycle.disconnected:
+            self._cut_body()
+            return
+        if cycle.waiting_for_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        data, cycle.body = bytes(cycle.body), bytearray()
+        self.flow.resume_reading()
+        if data:
+            sink.on_data(data)
+        if not cycle.more_body:
+            self._end_body()
+
+    def _end_body(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.on_end()
+
+    def _cut_body(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.on_cut()
 
     # ---- within -----------------------------------------------------------------------------------------
 
@@ -157,6 +198,7 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         cycle.disconnected = True
         cycle.message_event.set()
+        self._cut_body()
         return cycle.response_started
 
     def _take_upgrade(self, rest: bytes) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
@@ -12,6 +14,16 @@ import pytest
 
 from tests.support.device import Connect, Device
 from tests.support.server import RunningServer, running_server
+
+PLAIN_ASGI = [sys.executable, str(Path(__file__).parents[1] / "transport" / "plain_asgi.py")]
+OURS = [sys.executable, "-m", "chatctl", "serve"]
+
+
+@pytest.fixture(scope="module", params=[OURS, PLAIN_ASGI], ids=["our classes", "plain ASGI"])
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that hands bodies on as they come, and one that reads them by ASGI's receive."""
+    with running_server(tmp_path_factory.mktemp("api"), request.param) as it:
+        yield it
 
 
 class Writer(AbstractContextManager["Writer"]):
