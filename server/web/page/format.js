@@ -1,21 +1,6 @@
 /** Names, ids and times as people read them. Pure. */
 
 /**
- * A name as part of an identifier: `Zoë K.` becomes `zoe-k`.
- * @param {string} name
- * @param {string} otherwise where nothing is left of it
- */
-export function slug(name, otherwise) {
-  const plain = name.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
-  return (
-    plain
-      .replace(/[^a-z0-9]+/g, '-')
-      .replace(/^-+|-+$/g, '')
-      .slice(0, 40) || otherwise
-  );
-}
-
-/**
  * The name to show for an id until the server tells a better one: `conv_kai_ai_alex` is with Alex.
  * @param {string} id of an AI, or of a conversation
  */
@@ -34,9 +19,9 @@ export function short(count) {
   return count > 99 ? '99+' : String(count);
 }
 
-/** Why a message was refused, without the field's name, which says nothing to a person. @param {string} reason */
+/** Why a message was refused, without names of fields and settings, which say nothing to a person. @param {string} reason */
 export function toPeople(reason) {
-  const words = reason.replace(/^data: /, '');
+  const words = reason.replace(/^data: /, '').replace(/ \([a-z_]+(?:\.[a-z_]+)?\)$/, '');
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

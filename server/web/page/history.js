@@ -3,6 +3,8 @@
 import { el, paintAvatar } from './dom.js';
 
 const PAGE = 50;
+/** What no other attempt will change: the server shows the history to others alone. */
+export const FORBIDDEN = ['unauthorized', 'forbidden', 'not_authorized'];
 const OPENERS = ['Hi, how are you?', 'Tell me about your day', 'What makes you laugh?'];
 
 /**
@@ -67,10 +69,10 @@ export class Older {
     const visit = this.#visit;
     this.#loading = true;
     this.#show(el('span', { class: 'spinner', role: 'status', 'aria-label': 'Loading earlier messages' }));
-    const more = await this.#options.load(this.#before, PAGE).catch(() => null);
+    const more = await this.#options.load(this.#before, PAGE).catch((error) => this.#failed(visit, error));
     if (visit !== this.#visit) return;
     this.#loading = false;
-    if (more === null) return this.#failed();
+    if (more === undefined) return;
     this.#more = more;
     if (more) this.#show();
     else this.#beginning();
@@ -83,8 +85,11 @@ export class Older {
     this.#observer.observe(this.#top);
   }
 
-  #failed() {
+  /** @param {number} visit @param {Partial<import('../chat-client.js').ChatError>} error */
+  #failed(visit, { code = '' }) {
+    if (visit !== this.#visit) return;
     this.#more = false;
+    if (FORBIDDEN.includes(code)) return this.#show(el('p', {}, 'Earlier messages cannot be shown here.'));
     const again = () => {
       this.#more = true;
       void this.next();
@@ -101,8 +106,8 @@ export class Older {
     );
     this.#show(
       paintAvatar(el('span', { class: 'avatar large', 'aria-hidden': 'true' }), {
-        ...this.ai,
-        status: undefined,
+        id: this.ai.id,
+        name: this.ai.name,
       }),
       el('p', { class: 'beginning' }, `This is the beginning of your chat with ${this.ai.name}.`),
       el('div', { class: 'picks openers', role: 'group', 'aria-label': 'Ways to begin' }, ...openers),

@@ -1,35 +1,21 @@
 /** The message list: one element a message, kept in order and up to date. */
 
-import { el, icon, paintAvatar, spoken } from './dom.js';
-import { clockTime, dayLabel, fullTime, toPeople } from './format.js';
+import { el } from './dom.js';
+import { dayLabel } from './format.js';
+import { newMessage, updateMessage } from './message.js';
 import { rows } from './timeline.js';
 
 /** @typedef {import('./timeline.js').Item} Item */
 /** @typedef {import('./timeline.js').Row} Row */
 
-/**
- * @typedef {object} Actions what a person can do with a message
- * @property {(id: string) => void} retry
- * @property {(id: string) => void} discard
- * @property {(id: string) => void} stop
- */
-
-const STATUS_ICONS = { sending: 'check', delivered: 'checks', failed: 'cross' };
-const STATUS_WORDS = { sending: 'Sending', delivered: 'Delivered', failed: 'Not delivered' };
 // Closer to the end than this a person is reading the newest.
 const AT_END = 80;
-const JUMBO =
-  /^(?:\p{Extended_Pictographic}[\p{EMod}\uFE0F]?(?:\u200D\p{Extended_Pictographic}\uFE0F?)*\s?){1,3}$/u;
 
 export class MessageList {
   /** @type {Map<string, Item>} */
   #items = new Map();
   /** @type {Map<string, HTMLElement>} */
   #elements = new Map();
-  /** What each element shows now. @type {WeakMap<HTMLElement, Extract<Row, {item: Item}>>} */
-  #rows = new WeakMap();
-  /** What the parts below its text say. @type {WeakMap<HTMLElement, string>} */
-  #drawn = new WeakMap();
   #list;
   #scroller;
   #actions;
@@ -46,7 +32,7 @@ export class MessageList {
   /**
    * @param {HTMLElement} list
    * @param {HTMLElement} scroller
-   * @param {Actions} actions
+   * @param {import('./message.js').Actions} actions
    */
   constructor(list, scroller, actions) {
     this.#list = list;
@@ -61,19 +47,10 @@ export class MessageList {
     return this.#items.values();
   }
 
-  get size() {
-    return this.#items.size;
-  }
-
   /** Whether a person sees the newest message. */
   get following() {
     this.#look(); // the event of a scroll comes only with the next frame
     return this.#following;
-  }
-
-  /** @param {string} id */
-  has(id) {
-    return this.#items.has(id);
   }
 
   /** @param {string} id */
@@ -120,6 +97,11 @@ export class MessageList {
   /** @param {number} seq up to where the AI has read */
   readUpTo(seq) {
     this.#readSeq = Math.max(this.#readSeq, seq);
+    this.#drawSoon();
+  }
+
+  /** Says anew what depends on the day that it is. */
+  redraw() {
     this.#drawSoon();
   }
 
@@ -174,70 +156,15 @@ export class MessageList {
     let element = this.#elements.get(row.key);
     if ('day' in row) {
       element ??= el('h3', { class: 'day' }, el('span'));
-      setText(/** @type {HTMLElement} */ (element.firstElementChild), dayLabel(row.day, new Date()));
+      const label = /** @type {HTMLElement} */ (element.firstElementChild);
+      const words = dayLabel(row.day, new Date());
+      if (label.textContent !== words) label.textContent = words;
     } else {
-      element ??= this.#newMessage(row.item);
-      this.#update(element, row);
+      element ??= newMessage(row.item, this.ai, this.#list.hasAttribute('aria-busy'));
+      updateMessage(element, row, this.#actions);
     }
     this.#elements.set(row.key, element);
     return element;
-  }
-
-  /** @param {Item} item */
-  #newMessage({ id, sender }) {
-    const avatar =
-      sender === 'ai' &&
-      paintAvatar(el('span', { class: 'avatar small', 'aria-hidden': 'true' }), {
-        ...this.ai,
-        status: undefined,
-      });
-    const isOld = this.#list.hasAttribute('aria-busy'); // from the history: it does not come in with a motion
-    return el(
-      'div',
-      { class: isOld ? 'message' : 'message new', 'data-message-id': id, 'data-sender': sender },
-      avatar,
-      el(
-        'div',
-        { class: 'bubble' },
-        spoken(sender === 'ai' ? `${this.ai.name}: ` : 'You: '),
-        el('span', { class: 'text', dir: 'auto' }),
-        el('span', { class: 'meta' }),
-      ),
-      el('div', { class: 'actions' }),
-    );
-  }
-
-  /** @param {HTMLElement} element @param {Extract<Row, {item: Item}>} row */
-  #update(element, row) {
-    const { item, first, last } = row;
-    const before = this.#rows.get(element);
-    if (before?.item === item && before.first === first && before.last === last) return;
-    this.#rows.set(element, row);
-    element.classList.toggle('first', first);
-    element.classList.toggle('last', last);
-    element.classList.toggle('streaming', Boolean(item.streaming));
-    element.classList.toggle('jumbo', JUMBO.test(item.text));
-    setText(part(element, '.text'), item.text);
-    // What is still being written is read out once it is whole.
-    if (item.streaming) element.setAttribute('aria-busy', 'true');
-    else element.removeAttribute('aria-busy');
-    const state = [item.status, item.streaming, item.stopped, item.error?.message, Number(item.at)].join();
-    if (this.#drawn.get(element) === state) return; // or a button would be replaced under a finger
-    this.#drawn.set(element, state);
-    if (item.status) element.dataset.status = item.status;
-    part(element, '.meta').replaceChildren(...meta(item));
-    part(element, '.actions').replaceChildren(...this.#controls(item));
-  }
-
-  /** @param {Item} item @returns {Node[]} */
-  #controls({ id, status, streaming, error }) {
-    if (streaming) return [button('stop', 'stop', 'Stop', () => this.#actions.stop(id))];
-    if (status !== 'failed') return [];
-    return [
-      el('span', { class: 'reason' }, toPeople(error?.message ?? 'Not delivered')),
-      button('retry', 'retry', 'Retry', () => this.#actions.retry(id)),
-      button('discard', 'bin', 'Delete', () => this.#actions.discard(id)),
-    ];
   }
 
   /** The last own message that the AI has read says so. @param {Row[]} wanted */
@@ -247,34 +174,4 @@ export class MessageList {
     );
     for (const [key, element] of this.#elements) element.classList.toggle('read', key === read?.key);
   }
-}
-
-/** @param {Item} item @returns {Node[]} */
-function meta({ at, status, streaming, stopped }) {
-  if (streaming) return [];
-  const time = el('time', { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at));
-  const end = stopped ? [el('span', { class: 'stopped' }, 'Stopped')] : [];
-  if (!status) return [...end, time];
-  return [
-    time,
-    el('span', { class: 'read-mark' }, 'Read'),
-    el('span', { class: 'tick' }, icon(STATUS_ICONS[status]), spoken(STATUS_WORDS[status])),
-  ];
-}
-
-/** @param {string} testid @param {string} picture @param {string} label @param {() => void} onclick */
-function button(testid, picture, label, onclick) {
-  return el('button', { type: 'button', 'data-testid': testid, onclick }, icon(picture), label);
-}
-
-/** @param {HTMLElement} element @param {string} selector */
-function part(element, selector) {
-  return /** @type {HTMLElement} */ (element.querySelector(selector));
-}
-
-/** A text that grows keeps its node, and with it what a person has selected. @param {HTMLElement} element @param {string} text */
-function setText(element, text) {
-  const node = element.firstChild;
-  if (!(node instanceof Text) || !text.startsWith(node.data)) element.textContent = text;
-  else if (text.length > node.data.length) node.appendData(text.slice(node.data.length));
 }

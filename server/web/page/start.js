@@ -1,16 +1,15 @@
 /** The dialog that asks who is there and whom to talk to. */
 
 import { el, find } from './dom.js';
-import { slug } from './format.js';
 
 const COMPANIONS = ['Alex', 'Sam', 'Mia', 'Noah'];
 
 /**
- * Asks for what is not known yet.
- * @param {string | null} userId null: the name is asked for too
- * @returns {Promise<{user: string, conversation: string} | null>} null: cancelled
+ * Asks for what is not known yet, in names as people write them.
+ * @param {boolean} isKnown who is there: their name is not asked for
+ * @returns {Promise<{name: string, companion: string} | null>} null: cancelled
  */
-export function askWho(userId) {
+export function askWho(isKnown) {
   /** @type {HTMLDialogElement} */
   const dialog = find('.start');
   /** @type {HTMLFormElement} */
@@ -19,15 +18,14 @@ export function askWho(userId) {
   const name = find('#start-name');
   /** @type {HTMLInputElement} */
   const companion = find('#start-with');
-  const known = userId !== null;
-  find('#start-title').textContent = known ? 'New chat' : 'Welcome';
-  find('.start-lead').textContent = known
+  find('#start-title').textContent = isKnown ? 'New chat' : 'Welcome';
+  find('.start-lead').textContent = isKnown
     ? 'They are only a message away.'
     : 'A companion to talk to, on all your devices at once.';
-  find('[data-part=name-field]').hidden = known;
-  find('[data-part=start-cancel]').hidden = !known;
-  name.disabled = known;
-  companion.value = known ? '' : COMPANIONS[0];
+  find('[data-part=name-field]').hidden = isKnown;
+  find('[data-part=start-cancel]').hidden = !isKnown;
+  name.disabled = isKnown;
+  companion.value = isKnown ? '' : COMPANIONS[0];
   const pick = (/** @type {string} */ who) => {
     companion.value = who;
     companion.focus();
@@ -35,16 +33,19 @@ export function askWho(userId) {
   find('.start .picks').replaceChildren(
     ...COMPANIONS.map((who) => el('button', { type: 'button', onclick: () => pick(who) }, who)),
   );
+  // A name of white space alone is none.
+  for (const input of [name, companion])
+    input.oninput = () => input.setCustomValidity(input.value.trim() ? '' : 'Write a name');
 
   return new Promise((resolve) => {
-    form.onsubmit = () => {
-      const user = userId ?? slug(name.value, `guest-${Math.random().toString(36).slice(2, 8)}`);
-      resolve({ user, conversation: `conv_${user}_ai_${slug(companion.value, 'ai')}` });
-    };
+    let isChosen = false;
+    form.onsubmit = () => (isChosen = true);
     find('[data-part=start-cancel]').onclick = () => dialog.close();
-    dialog.oncancel = (event) => known || event.preventDefault();
-    dialog.onclose = () => resolve(null); // after a submit it is settled already
+    dialog.oncancel = (event) => isKnown || event.preventDefault();
+    // Closed it gives the focus back to where that was: only then it can go elsewhere.
+    dialog.onclose = () =>
+      resolve(isChosen ? { name: name.value.trim(), companion: companion.value.trim() } : null);
     dialog.showModal();
-    (known ? companion : name).focus();
+    (isKnown ? companion : name).focus();
   });
 }

@@ -12,7 +12,7 @@ import { dayKey } from './format.js';
  * @property {'sending' | 'delivered' | 'failed'} [status] of an own one
  * @property {import('../chat-client.js').ChatError} [error] why it failed
  * @property {boolean} [streaming] it is still being written
- * @property {boolean} [stopped] it was cancelled
+ * @property {string} [finish] why an answer is not whole
  */
 
 /**

@@ -1,22 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import {
-  dayLabel,
-  lengthOf,
-  nameOf,
-  plural,
-  short,
-  slug,
-  toPeople,
-} from '../../../../server/web/page/format.js';
-
-test('a name becomes part of an identifier', () => {
-  assert.equal(slug('Zoë K.', 'x'), 'zoe-k');
-  assert.equal(slug('  Mia  Torres ', 'x'), 'mia-torres');
-  assert.equal(slug('愛', 'guest-1'), 'guest-1');
-  assert.match(slug('a'.repeat(200), 'x'), /^a{40}$/);
-});
+import { dayLabel, lengthOf, nameOf, plural, short, toPeople } from '../../../../server/web/page/format.js';
 
 test('a conversation is named after its AI until the server tells', () => {
   assert.equal(nameOf('conv_kai_ai_alex'), 'Alex');
@@ -28,9 +13,11 @@ test('large numbers are cut short', () => {
   assert.deepEqual([1, 99, 100].map(short), ['1', '99', '99+']);
 });
 
-test('a reason is told without the name of a field', () => {
+test('a reason is told without the names of fields and settings', () => {
   assert.equal(toPeople('data: the text is too long'), 'The text is too long');
   assert.equal(toPeople('No data: nothing'), 'No data: nothing');
+  assert.equal(toPeople('too many connections of this user (20)'), 'Too many connections of this user (20)');
+  assert.equal(toPeople('not from here (server.allowed_origins)'), 'Not from here');
 });
 
 test('days are told as people do', () => {

@@ -83,7 +83,7 @@ def test_frames_that_are_lost_on_the_way_are_fetched(
     assert lost == []
 
 
-def test_another_tab_that_takes_over_can_be_taken_over_from(
+def test_a_tab_that_is_duplicated_is_a_device_of_its_own(
     real_server: RunningServer, open_context: OpenContext, open_chat: OpenChat
 ) -> None:
     who = {"user": "una", "conversation": "conv_una_ai_alex"}
@@ -92,11 +92,40 @@ def test_another_tab_that_takes_over_can_be_taken_over_from(
     with context.expect_page() as opened:
         first.evaluate("open(location.href)")  # a tab that is opened so has the session storage of the first
     second = opened.value
-    expect(second.locator(BY_STATE.format("open"))).to_be_attached()
-    expect(first.locator(BY_STATE.format("closed"))).to_contain_text("another tab")
-    first.get_by_role("button", name="Use here").click()
+    for page in (first, second):
+        expect(page.get_by_test_id("devices")).to_have_text("2 devices")
+    second.reload()
+    expect(second.get_by_test_id("devices")).to_have_text("2 devices")
     expect(first.locator(BY_STATE.format("open"))).to_be_attached()
-    expect(second.locator(BY_STATE.format("closed"))).to_be_visible()
+
+
+def test_where_the_chat_was_taken_over_it_can_be_taken_back(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    page = open_chat(scripted)
+    scripted.close(4500, "replaced")
+    expect(page.locator(BY_STATE.format("closed"))).to_contain_text("another tab")
+    page.get_by_role("button", name="Use here").click()
+    expect(page.locator(BY_STATE.format("open"))).to_be_attached()
+    assert scripted.queries[0]["client_id"] == scripted.queries[1]["client_id"]
+
+
+def test_a_message_under_way_in_one_tab_is_no_failure_in_another(
+    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+) -> None:
+    context = open_context()
+    scripted.answer = lambda frame: []
+    first = open_chat(scripted, context=context)
+    send(first, "under way")
+    expect(with_status(first, "under way", "sending")).to_be_visible()
+    second = open_chat(scripted, context=context)
+    send(second, "another")
+    expect(with_status(second, "another", "sending")).to_be_visible()
+    expect(message(second, "under way")).to_have_count(0)
+    for frame in scripted.save(scripted.frames("CHAT_MESSAGE")[0]):
+        scripted.say(**frame)
+    for page in (first, second):
+        expect(with_status(page, "under way", "delivered")).to_be_visible()
 
 
 def test_another_users_conversation_is_refused_with_the_reason(

@@ -174,7 +174,7 @@ def test_too_many_messages_are_told_when_to_go_on(tmp_path: Path, open_chat: Ope
         expect(with_status(page, "first", "delivered")).to_be_visible()
         send(page, "second")
         expect(with_status(page, "second", "failed")).to_be_visible()
-        expect(page.get_by_test_id("toast")).to_contain_text(re.compile(r"Try again in \d+ s\."))
+        expect(page.get_by_test_id("toast")).to_contain_text(re.compile(r"It is sent again in \d+ s\."))
         expect(with_status(page, "first", "delivered")).to_be_visible()
 
 
@@ -313,53 +313,6 @@ def test_the_composer_is_as_high_as_its_text_though_the_phone_is_turned(
     page.set_viewport_size({"width": 740, "height": 360})
     expect(composer).to_have_css("height", "44px")  # one line
     assert upright > 44
-
-
-def test_an_answer_grows_in_place_and_becomes_the_message(
-    scripted: ScriptedServer, open_chat: OpenChat
-) -> None:
-    page = open_chat(scripted)
-    for index, piece in enumerate(["Once ", "upon ", "a time"]):
-        scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": piece, "index": index})
-    answer = page.locator("[data-message-id=s1]")
-    expect(answer).to_have_attribute("data-sender", "ai")
-    expect(answer.locator(".text")).to_have_text("Once upon a time")
-    expect(answer.get_by_test_id("stop")).to_be_visible()
-    scripted.say(**scripted.keep(message_id="s1", data="Once upon a time."))
-    expect(answer.locator(".text")).to_have_text("Once upon a time.")
-    expect(answer.get_by_test_id("stop")).to_have_count(0)
-    assert texts(page) == ["Once upon a time."]
-
-
-def test_an_answer_that_was_being_written_goes_on_after_a_reconnection(
-    scripted: ScriptedServer, open_chat: OpenChat
-) -> None:
-    page = open_chat(scripted)
-    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once ", "index": 0})
-    expect(page.locator("[data-message-id=s1]")).to_be_visible()
-    scripted.close(4002, "too slow")
-    expect(page.locator("[data-message-id=s1]")).to_have_count(0)
-    expect(page.locator("[data-testid=connection][data-state=open]")).to_be_attached()
-    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once upon", "index": 7})
-    expect(page.locator("[data-message-id=s1] .text")).to_have_text("Once upon")
-
-
-def test_an_answer_can_be_stopped(scripted: ScriptedServer, open_chat: OpenChat) -> None:
-    page = open_chat(scripted)
-    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once upon", "index": 0})
-    page.get_by_test_id("stop").click()
-    expect(page.get_by_test_id("stop")).to_be_visible()
-    scripted.say(**scripted.keep(message_id="s1", data="Once upon", finish="cancelled"))
-    expect(page.locator("[data-message-id=s1]")).to_contain_text("Stopped")
-    assert [frame["data"] for frame in scripted.frames("CANCEL_RESPONSE")] == [{"message_id": "s1"}]
-
-
-def test_an_answer_that_breaks_off_goes_away(scripted: ScriptedServer, open_chat: OpenChat) -> None:
-    page = open_chat(scripted)
-    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once upon", "index": 0})
-    expect(page.locator("[data-message-id=s1]")).to_be_visible()
-    scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"aborted": True})
-    expect(page.locator("[data-message-id=s1]")).to_have_count(0)
 
 
 def test_typing_shows_only_while_it_is_on(scripted: ScriptedServer, open_chat: OpenChat) -> None:
