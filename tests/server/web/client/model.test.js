@@ -3,10 +3,11 @@ import { test } from 'node:test';
 
 import { ChatSession } from '../../../../server/web/chat-client.js';
 
-const RUNS = 500;
+const RUNS = 1_500;
 const STEPS = 80;
 const MAX_REPLAY = 4; // small, so that gaps occur
 const PAGE = 3;
+const ANSWER = [...'H\u{1F600}\u{1F600}llo aaaa \u{1F468}\u200D\u{1F469} w\u00f6rld']; // by code points
 
 /** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
 function randomOf(seed) {
@@ -36,7 +37,8 @@ class Server {
     return frame.seq;
   }
 
-  handle({ message_id }) {
+  handle({ type, message_id, data }) {
+    if (type === 'CANCEL_RESPONSE') return this.#cancel(message_id, data.message_id);
     const duplicate = this.log.some((frame) => frame.message_id === message_id);
     if (this.refusesWith && !duplicate) {
       this.#push({
@@ -46,6 +48,52 @@ class Server {
         error: { code: this.refusesWith, retryable: true },
       });
     } else this.#push({ type: 'ACK', message_id, seq: this.save(message_id, 'kai'), duplicate });
+  }
+
+  /** Answers being written, by message_id: how many code points there are. @type {Map<string, number>} */
+  writing = new Map();
+  /** Which may begin again. @type {string[]} */
+  aborted = [];
+
+  begin(id) {
+    this.writing.set(id, 0);
+  }
+
+  write(id, count) {
+    const offset = this.writing.get(id);
+    const text = ANSWER.slice(offset, offset + count).join('');
+    this.writing.set(id, Math.min(offset + count, ANSWER.length));
+    if (text) this.#piece(id, { text, offset, index: offset });
+  }
+
+  /** Saves it, or not if there is nothing. */
+  finish(id, finish) {
+    const length = this.writing.get(id);
+    this.writing.delete(id);
+    if (!length) return this.#piece(id, { aborted: true });
+    const seq = this.log.length + 1;
+    const data = ANSWER.slice(0, length).join('');
+    const frame = { type: 'AI_RESPONSE', message_id: id, sender: 'ai', data, finish, seq };
+    this.log.push(frame);
+    this.#push(frame);
+  }
+
+  abort(id) {
+    this.writing.delete(id);
+    this.aborted.push(id);
+    this.#piece(id, { aborted: true });
+  }
+
+  #cancel(message_id, id) {
+    const stopped = [...this.writing.keys()].filter((each) => id === undefined || each === id);
+    for (const each of stopped) this.finish(each, 'cancelled');
+    if (stopped.length) return this.#push({ type: 'ACK', message_id, data: 'ok' });
+    const error = { code: 'validation_failed', retryable: false };
+    this.#push({ type: 'NACK', message_id, data: 'Nothing is being written', error });
+  }
+
+  #piece(id, data) {
+    this.#push({ type: 'AI_RESPONSE_CHUNK', message_id: id, sender: 'ai', data });
   }
 
   /** @param {number | null} lastSeq @param {string | null} epoch which the client brings */
@@ -68,6 +116,8 @@ class Server {
     };
     this.#push({ type: 'SYSTEM', data });
     if (!gap) for (const frame of missed) this.#push(frame);
+    for (const [id, length] of this.writing)
+      if (length) this.#piece(id, { text: ANSWER.slice(0, length).join(''), offset: 0, index: length });
   }
 
   /** An old backup takes the log's place; returns what is not in it. */
@@ -96,6 +146,10 @@ class World {
   /** What had been said before the session first came. */
   begunAt = 0;
   status = new Map();
+  /** Texts of answers that are shown as being written, by message_id. */
+  unfinished = new Map();
+  /** Ids of the messages that were shown. */
+  saved = new Set();
   /** Messages that a restored backup did not have. */
   gone = new Set();
   epoch = 'e1';
@@ -145,6 +199,36 @@ class World {
     frameArrivesAtClient: () => {
       if (this.server.toClient.length) this.session.received(this.server.toClient.shift());
     },
+    anAnswerBegins: () => this.server.begin(this.server.aborted.pop() ?? this.newId()),
+    answersGrow: () => {
+      for (let round = 0; round < 3; round++)
+        for (const id of this.server.writing.keys()) this.server.write(id, 1 + this.pick(3));
+    },
+    anAnswerEnds: () => this.#anAnswer((id) => this.server.finish(id)),
+    anAnswerIsAborted: () => this.#anAnswer((id) => this.server.abort(id)),
+    whatIsWrittenDiesWithItsProcess: () => {
+      if (this.pick(4)) return;
+      this.server.writing.clear();
+      this.happenings.connectionIsLost();
+    },
+    userCancels: () => {
+      const [id] = this.unfinished.keys();
+      const data = id && this.pick(2) ? { message_id: id } : {};
+      this.session.submit({ type: 'CANCEL_RESPONSE', message_id: this.newId(), data }, this.handles);
+    },
+    aPieceIsLostOrDoubledOrLate: () => {
+      const frames = this.server.toClient;
+      const at = frames.findIndex(({ data }) => data?.text !== undefined);
+      if (at < 0) return;
+      const [piece] = frames.splice(at, 1);
+      // After an abort the same answer may begin again: no client could know the piece for a late one.
+      const aborted = frames.findIndex(
+        ({ message_id, data }) => message_id === piece.message_id && data?.aborted,
+      );
+      const last = aborted < 0 ? frames.length : aborted;
+      for (let copies = this.pick(3); copies > 0; copies--)
+        frames.splice(at + this.pick(last - at + 1), 0, piece);
+    },
     frameArrivesAtServer: () => {
       if (this.server.toServer.length) this.server.handle(this.server.toServer.shift());
     },
@@ -170,6 +254,11 @@ class World {
 
   handles = { resolve() {}, reject() {} };
 
+  #anAnswer(happen) {
+    const ids = [...this.server.writing.keys()];
+    if (ids.length) happen(ids[this.pick(ids.length)]);
+  }
+
   step() {
     const names = Object.keys(this.happenings);
     this.happenings[names[this.pick(names.length)]]();
@@ -191,9 +280,30 @@ class World {
   /** Everything works again: what must have come of it all? */
   becomeQuiet() {
     this.server.refusesWith = null;
+    this.letEverythingThrough();
+    this.happenings.connectionIsLost();
+    this.letEverythingThrough();
+    const texts = [...this.server.writing].map(([id, length]) => [id, ANSWER.slice(0, length).join('')]);
+    assert.deepEqual(
+      this.unfinished,
+      new Map(texts.filter(([, text]) => text)),
+      'a new connection has all of it',
+    );
+    for (const id of this.server.writing.keys()) this.server.finish(id);
+    this.letEverythingThrough();
+    assert.equal(this.session.state, 'open');
+    assert.equal(this.shown.length, this.server.log.length - this.begunAt);
+    assert.equal(this.session.pending.size, 0);
+    assert.deepEqual([...this.unfinished], [], 'nobody writes it any more');
+    for (const [id, status] of this.status) {
+      if (!this.gone.has(id)) assert.equal(status, this.#isSaved(id) ? 'delivered' : 'failed', id);
+    }
+  }
+
+  letEverythingThrough() {
     const { connectionIsMade, frameArrivesAtClient, frameArrivesAtServer, pageOfTheHistoryArrives } =
       this.happenings;
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 100; round++) {
       this.now += 1_000;
       this.session.tick();
       this.settle();
@@ -209,12 +319,6 @@ class World {
         }
       } while (this.server.toClient.length + this.server.toServer.length + this.fills.length);
     }
-    assert.equal(this.session.state, 'open');
-    assert.equal(this.shown.length, this.server.log.length - this.begunAt);
-    assert.equal(this.session.pending.size, 0);
-    for (const [id, status] of this.status) {
-      if (!this.gone.has(id)) assert.equal(status, this.#isSaved(id) ? 'delivered' : 'failed', id);
-    }
   }
 
   newId() {
@@ -228,7 +332,11 @@ class World {
   }
 
   #told(name, args) {
+    if (name === 'chunk') return this.#toldPiece(...args);
+    if (name === 'system') this.unfinished.clear();
     if (name === 'message') {
+      this.unfinished.delete(args[0].message_id);
+      this.saved.add(args[0].message_id);
       this.shown.push(args[0].seq);
       assert.equal(args[0].seq, this.begunAt + this.shown.length);
     } else if (name === 'system' && args[0].data.epoch !== this.epoch) {
@@ -240,12 +348,21 @@ class World {
     }
   }
 
+  #toldPiece({ message_id: id, data }, text) {
+    if (data.aborted) return this.unfinished.delete(id);
+    const before = this.unfinished.get(id) ?? '';
+    assert.ok(ANSWER.join('').startsWith(text), `${id}: ${text}`);
+    assert.ok(text.length > before.length, `${id}: ${before} became ${text}`);
+    assert.ok(!this.saved.has(id), `${id} was shown whole`);
+    return this.unfinished.set(id, text);
+  }
+
   #isSaved(id) {
     return this.server.log.some((frame) => frame.message_id === id);
   }
 }
 
-test('whatever happens, each message is shown once and in order, and its status is the truth in the end', () => {
+test('whatever happens, each message is shown once and in order, its status is the truth in the end, and no answer is shown but as it is written', () => {
   for (let seed = 1; seed <= RUNS; seed++) {
     const world = new World(randomOf(seed));
     try {
