@@ -1,7 +1,8 @@
 """The session against a model of a correct server, through any mix of traffic, losses and time.
 
 Whatever happens on the way: no order fault is seen in what a correct server sends, each message is shown
-once, a delivered one is in the log once, and when quiet returns nothing is missing or left open.
+once, a delivered one is in the log once, and when quiet returns nothing is missing or left open. What is
+shown of an answer being written is a beginning of it, whatever pieces are lost or doubled.
 """
 
 import json
@@ -12,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chatctl.client.events import Event, Failed, Message, Unreadable, Welcomed
+from chatctl.client.events import Chunk, Event, Failed, Message, Unreadable, Welcomed
 from chatctl.client.outgoing import Outgoing, Status
 from chatctl.client.session import Session
 from server.protocol import ErrorCode, MessageType
@@ -20,6 +21,7 @@ from server.protocol import ErrorCode, MessageType
 USER = "u"
 MAX_REPLAY = 4
 ACK_TIMEOUT = 10.0
+ANSWER = "H\U0001f600\U0001f600llo aaaa aaaa w\u00f6rld"
 
 
 class Server:
@@ -31,6 +33,8 @@ class Server:
         self.to_client: list[str] = []
         self.connected = False
         self.refuse_with: ErrorCode | None = None
+        self.writing: dict[str, int] = {}  # answers by message_id: how much of each there is
+        self.aborted: list[str] = []  # which may begin again
 
     def save(self, message_id: str, data: str, sender: str) -> tuple[int, bool]:
         for saved in self.log:
@@ -44,7 +48,8 @@ class Server:
 
     def handle(self, payload: str) -> None:
         frame = json.loads(payload)
-        if frame["type"] != MessageType.CHAT_MESSAGE:
+        if frame["type"] == MessageType.CANCEL_RESPONSE:
+            self.cancel(frame["message_id"], frame["data"].get("message_id"))
             return
         answer = {"message_id": frame["message_id"], "data": "text"}
         saved = any(each["message_id"] == frame["message_id"] for each in self.log)
@@ -71,6 +76,45 @@ class Server:
         self._push({"type": "SYSTEM", "data": data})
         for frame in [] if gap else missed:
             self._push(frame)
+
+        for message_id, written in self.writing.items():
+            if written:
+                self.piece(message_id, text=ANSWER[:written], offset=0, index=written)
+
+    def write(self, message_id: str, count: int, times: int) -> None:
+        offset = self.writing[message_id]
+        text = ANSWER[offset : offset + count]
+        self.writing[message_id] += len(text)
+        for _ in range(times if text else 0):
+            self.piece(message_id, text=text, offset=offset, index=offset)
+
+    def finish(self, message_id: str, **finish: str) -> None:
+        """Saves the answer, or not if there is nothing of it."""
+        written = self.writing.pop(message_id)
+        if not written:
+            self.piece(message_id, aborted=True)
+            return
+        frame = {"type": "AI_RESPONSE", "message_id": message_id, "data": ANSWER[:written], "sender": "ai"}
+        self.log.append(frame | finish | {"seq": len(self.log) + 1})
+        self._push(self.log[-1])
+
+    def abort(self, message_id: str) -> None:
+        del self.writing[message_id]
+        self.aborted.append(message_id)
+        self.piece(message_id, aborted=True)
+
+    def cancel(self, message_id: str, response_id: str | None) -> None:
+        stopped = [each for each in self.writing if response_id in (None, each)]
+        for each in stopped:
+            self.finish(each, finish="cancelled")
+        if stopped:
+            self._push({"type": "ACK", "message_id": message_id, "data": "text"})
+        else:
+            error = {"code": ErrorCode.VALIDATION_FAILED, "retryable": False}
+            self._push({"type": "NACK", "message_id": message_id, "data": "text", "error": error})
+
+    def piece(self, message_id: str, **data: Any) -> None:
+        self._push({"type": "AI_RESPONSE_CHUNK", "message_id": message_id, "sender": "ai", "data": data})
 
     def restore(self, length: int) -> list[dict[str, Any]]:
         """An old backup takes the log's place; what is not in it."""
@@ -99,6 +143,8 @@ class ClientAndServer(RuleBasedStateMachine):
         self.failed: list[Outgoing] = []
         self.begun_at: int | None = None
         self.gone: set[str] = set()  # that a restored backup did not have
+        self.unfinished: dict[str, str] = {}  # answers that are shown as being written
+        self.shown_whole: set[str] = set()
 
     # -- what may happen, in any order ---------------------------------------------------------------
 
@@ -173,6 +219,44 @@ class ClientAndServer(RuleBasedStateMachine):
             self.sent.append(self.session.retry(message, self._new_id(), self.now))
             self._flush()
 
+    @rule(pieces=st.lists(st.tuples(st.integers(1, 4), st.sampled_from([1, 1, 0, 2])), max_size=5))
+    def an_answer_begins(self, pieces: list[tuple[int, int]]) -> None:
+        message_id = self.server.aborted.pop() if self.server.aborted else self._new_id()
+        self.server.writing[message_id] = 0
+        self.answers_grow(pieces)
+
+    @rule(pieces=st.lists(st.tuples(st.integers(1, 4), st.sampled_from([1, 1, 0, 2])), max_size=5))
+    def answers_grow(self, pieces: list[tuple[int, int]]) -> None:
+        """Pieces of so many characters come once, as they should, or are lost or doubled."""
+        for count, times in pieces:
+            for message_id in self.server.writing:
+                self.server.write(message_id, count, times)
+
+    @precondition(lambda self: self.server.writing)
+    @rule(late=st.booleans())
+    def an_answer_ends(self, late: bool) -> None:
+        message_id, written = next(iter(self.server.writing.items()))
+        self.server.finish(message_id)
+        if late and written:
+            self.server.piece(message_id, text=ANSWER[:written], offset=0, index=0)
+
+    @precondition(lambda self: self.server.writing)
+    @rule()
+    def an_answer_is_aborted(self) -> None:
+        self.server.abort(next(iter(self.server.writing)))
+
+    @precondition(lambda self: self.server.connected)
+    @rule()
+    def what_is_written_dies_with_its_process(self) -> None:
+        self.server.writing.clear()
+        self.connection_is_lost()
+
+    @rule(any_answer=st.booleans())
+    def the_user_cancels(self, any_answer: bool) -> None:
+        response_id = None if any_answer else next(iter(self.unfinished), None)
+        self.session.cancel_response(self._new_id(), response_id, self.now)
+        self._flush()
+
     # -- what must hold ------------------------------------------------------------------------------
 
     @invariant()
@@ -195,14 +279,15 @@ class ClientAndServer(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Quiet returns: reconnect, let everything through, read the history."""
         self.server.refuse_with = None
-        if not self.server.connected:
-            self.client_connects()
-        for _ in range(3):
-            while self.server.to_client or self.to_server:
-                self.frames_arrive_at_the_client(1) if self.server.to_client else None
-                self.a_frame_arrives_at_the_server() if self.to_server else None
-            self.time_passes(ACK_TIMEOUT)
-        self.the_history_is_read()
+        self._let_everything_through()
+        self.connection_is_lost()
+        self._let_everything_through()
+        written = {key: ANSWER[:length] for key, length in self.server.writing.items() if length}
+        assert self.unfinished == written
+        for message_id in list(self.server.writing):
+            self.server.finish(message_id)
+        self._let_everything_through()
+        assert not self.unfinished
         assert self.begun_at is not None
         assert sorted(self.shown) == list(range(self.begun_at + 1, len(self.server.log) + 1))
         assert not self.session.in_flight
@@ -211,6 +296,16 @@ class ClientAndServer(RuleBasedStateMachine):
         for message_id in last_try.keys() - self.gone:
             message = last_try[message_id]
             assert (message_id in saved) == (message.status is Status.DELIVERED)
+
+    def _let_everything_through(self) -> None:
+        if not self.server.connected:
+            self.client_connects()
+        for _ in range(3):
+            while self.server.to_client or self.to_server:
+                self.frames_arrive_at_the_client(1) if self.server.to_client else None
+                self.a_frame_arrives_at_the_server() if self.to_server else None
+            self.time_passes(ACK_TIMEOUT)
+        self.the_history_is_read()
 
     # -- helpers -------------------------------------------------------------------------------------
 
@@ -226,14 +321,36 @@ class ClientAndServer(RuleBasedStateMachine):
     def _see(self, events: list[Event]) -> None:
         for event in events:
             assert not isinstance(event, Unreadable)
-            if isinstance(event, Welcomed) and event.replaced:
-                self.shown, self.begun_at = [], 0  # all of it is news
+            if isinstance(event, Welcomed):
+                self._see_welcome(event)
             elif isinstance(event, Message):
-                assert event.fault is None
-                if event.new:
-                    self.shown.append(event.seq)
-            elif isinstance(event, Failed):
+                self._see_message(event)
+            elif isinstance(event, Chunk):
+                self._see_chunk(event)
+            elif isinstance(event, Failed) and event.message.type is MessageType.CHAT_MESSAGE:
                 self.failed.append(event.message)
+
+    def _see_welcome(self, event: Welcomed) -> None:
+        self.unfinished.clear()
+        if event.replaced:
+            self.shown, self.begun_at = [], 0  # all of it is news
+
+    def _see_message(self, event: Message) -> None:
+        assert event.fault is None
+        if event.new:
+            self.shown.append(event.seq)
+            self.shown_whole.add(event.message_id)
+            self.unfinished.pop(event.message_id, None)
+
+    def _see_chunk(self, event: Chunk) -> None:
+        before = self.unfinished.pop(event.message_id, "")
+        if event.aborted:
+            return
+        assert event.message_id not in self.shown_whole
+        assert ANSWER.startswith(event.so_far)
+        assert before + event.text == event.so_far
+        assert event.text
+        self.unfinished[event.message_id] = event.so_far
 
 
 ClientAndServer.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
