@@ -7,20 +7,27 @@ from collections.abc import Sequence
 import typer
 
 from chatctl.cli import app
+from chatctl.endings import signals_end_in_order
 from chatctl.failure import FAILED, CommandError
 from chatctl.text import printable
+from server.standard_streams import abandon_output, open_closed_streams
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; whatever goes wrong is one line on standard error, never a traceback."""
+    open_closed_streams()
     try:
-        code = _run(arguments)
+        with signals_end_in_order():
+            code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_output()
         return FAILED
+    except OSError as error:  # a full disk, say
+        abandon_output()
+        return _told(FAILED, f"cannot write the output: {error.strerror}")
     return code
 
 
@@ -35,6 +42,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _told(FAILED, f"{where}{error.strerror or error}")
     except Exception as error:
         if "CHATCTL_TRACEBACK" in os.environ:
             raise

@@ -98,25 +98,10 @@ def local_server(settings: Mapping[str, str]) -> Iterator[LocalServer]:
     with tempfile.TemporaryDirectory(prefix="chatctl-loadtest-") as folder:
         server = LocalServer(Path(folder), settings)
         try:
-            with _ending_on_sigterm():
-                server.start()
-                yield server
+            server.start()
+            yield server
         finally:
             server.end()
-
-
-@contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends this program as an exception does: so the server is not left behind."""
-
-    def leave(number: int, _: object) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _own_environment() -> dict[str, str]:

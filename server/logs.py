@@ -1,43 +1,42 @@
 """Structured logs on stderr: for people on a terminal, JSON lines for machines."""
 
+import atexit
 import logging
 import os
 import sys
 from collections.abc import MutableMapping
-from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from server.log_writer import LogWriter
 
-class _StandardError:
-    """What cannot be written (a full disk, a pipe that nobody reads) is lost: nothing fails because of it."""
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
+_STANDARD_ERROR: Final = 2
+_GOODBYE_SECONDS: Final = 0.5  # for the last lines, where nobody reads
 
 
 def configure_logs(level: str, format: str) -> None:
-    """`format`: "auto" is console on a terminal and JSON lines otherwise."""
+    """Sends structlog's and the standard library's logs to stderr; nobody who logs ever waits.
+
+    `format`: "auto" is console on a terminal and JSON lines otherwise. Call it once in each process.
+    """
     is_console = format == "console" or (format == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     rendering = _console() if is_console else _json()
+    writer = LogWriter(_STANDARD_ERROR, partial(_describe_loss, [*shared, *rendering]))
+    atexit.register(writer.finish, _GOODBYE_SECONDS)
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # all it uses
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]  # all it uses
     )
     # uvicorn and asyncio write through the standard library; only their warnings matter to an operator.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(writer)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
@@ -47,6 +46,14 @@ def configure_logs(level: str, format: str) -> None:
     logging.basicConfig(
         level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler]
     )
+
+
+def _describe_loss(processors: list[Any], count: int) -> str:
+    """Renders the line that stands where lines are missing."""
+    event: Any = {"event": "log lines were lost: nobody read them", "lines": count}
+    for process in processors:
+        event = process(None, "warning", event)
+    return f"{event}\n"
 
 
 def escape_control_characters(

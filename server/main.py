@@ -34,6 +34,7 @@ from server.logs import configure_logs
 from server.ports import StoreUnavailable
 from server.runtime.base.tokens import UnusableKey
 from server.settings import Settings, shown
+from server.standard_streams import abandon_output
 from server.store.file_lock import DatabaseInUse
 from server.store.sqlite_schema import SchemaTooNew
 from server.transport.limits import Limits
@@ -165,9 +166,14 @@ def _tell_start(settings: Settings, host: str, port: int) -> None:
     responder = settings.ai.responder
     log.info("listening", version=VERSION, host=host, port=port, responder=responder)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if settings.server.web_client:
-        print(f"Chat page  http://{where}/app")
-    print(f"WebSocket  ws://{where}/ws/{{user_id}}?conversation_id=...")
-    print(f"REST docs  http://{where}/docs")
-    print(f"Health     http://{where}/health")
-    print(f'Answers    {_ANSWERING[responder]} (ai.responder = "{responder}")', flush=True)
+    lines = [
+        f"Chat page  http://{where}/app",
+        f"WebSocket  ws://{where}/ws/{{user_id}}?conversation_id=...",
+        f"REST docs  http://{where}/docs",
+        f"Health     http://{where}/health",
+        f'Answers    {_ANSWERING[responder]} (ai.responder = "{responder}")',
+    ]
+    try:
+        print("\n".join(lines if settings.server.web_client else lines[1:]), flush=True)
+    except OSError:  # nobody reads: serving goes on
+        abandon_output()

@@ -43,9 +43,11 @@ def server_config(app: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn
 
 
 class Server(uvicorn.Server):
-    """SIGTERM and Ctrl-C end it with exit code 0 once `drain` is done; a second one ends it at once.
+    """SIGTERM, Ctrl-C and SIGHUP end it with exit code 0 once `drain` is done.
 
-    Whatever is committed is safe then, as it is when the process is killed.
+    A second SIGTERM or Ctrl-C ends it at once; whatever is committed is safe then, as it is when the
+    process is killed. A SIGHUP comes when its terminal is closed, often twice, and is ignored under nohup.
+    SIGUSR1 and SIGUSR2 do nothing.
 
     `grace`: seconds from the signal to the end. `on_started` gets the address that is listened on;
     `serve` raises OSError where it cannot be.
@@ -62,6 +64,7 @@ class Server(uvicorn.Server):
         self._drain = drain
         self._grace = grace
         self._on_started = on_started
+        self._is_told_to_end = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         listener = _listen(self.config.host, self.config.port)
@@ -93,17 +96,25 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """By the loop's own handlers: the code behind `serve` runs, and the exit code is ours."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._end)
+        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._end)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            handlers[signal.SIGHUP] = self._hang_up
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in handlers:
                 loop.remove_signal_handler(number)
 
     def _end(self) -> None:
-        if self.should_exit:
+        if self._is_told_to_end:
             os._exit(_FORCED)
+        self._is_told_to_end = self.should_exit = True
+
+    def _hang_up(self) -> None:
         self.should_exit = True
 
 
