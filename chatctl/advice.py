@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from server.protocol import CloseCode, ErrorCode
+from server.protocol import ABNORMAL_CLOSURE, CloseCode, ErrorCode
 
 
 class Advice(NamedTuple):
@@ -81,13 +81,17 @@ ERRORS = {
         "REST: what is there already differs: another owner, another AI, other text under this message_id.",
         "Use another id, or leave ai_id out to take the conversation's own.",
     ),
+    ErrorCode.UPSTREAM_ERROR: Advice(
+        "REST: the stream that was to become an answer had an error in it. Devices saw it aborted.",
+        "Look at the model's provider; send the answer again once it works.",
+    ),
     ErrorCode.TOO_LARGE: Advice(
         "REST: the body is over 1 MiB.",
         "Send less at once.",
     ),
 }
 
-CLOSES = {
+CLOSES: dict[int, Advice] = {
     CloseCode.NORMAL: Advice(
         "The client or an operator ended the connection.",
         "Nothing. chatctl events tells which of the two it was.",
@@ -103,6 +107,11 @@ CLOSES = {
     CloseCode.INVALID_DATA: Advice(
         "Invalid UTF-8, or limits.max_invalid_frames unusable frames in a row.",
         "Mend the client; the ERROR frames before the close say what was wrong with each.",
+    ),
+    ABNORMAL_CLOSURE: Advice(
+        "The connection ended without a close frame: a network was lost, or a process or proxy ended it. "
+        "No frame carries this code; clients and statistics show it.",
+        "Reconnect with last_seq. Where it comes after a fixed time, raise a proxy's idle timeout.",
     ),
     CloseCode.POLICY_VIOLATION: Advice(
         "Not authorised, not the owner, a bad identifier, a refused origin, or too many connections.",

@@ -14,6 +14,9 @@ TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
+_NO_KEY = "; give the server's key with --api-key or CHATCTL_API_KEY"
+_WRONG_KEY = "; check --api-key or CHATCTL_API_KEY"
+
 
 class UnreachableError(CommandError):
     """No answer came: nothing listens there, or the connection broke; `reason` says which."""
@@ -42,6 +45,7 @@ class Api:
                 f"no URL of a server: {url} (it looks like http://host:port)", exit_code=MISUSED
             )
         self.url = url.rstrip("/")
+        self._has_key = bool(api_key)
         self._client = httpx2.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -64,7 +68,7 @@ class Api:
         """GET /health: one document, whether the server wants work (200) or not (503)."""
         response = self._send("GET", "/health")
         if response.status_code not in (httpx2.codes.OK, httpx2.codes.SERVICE_UNAVAILABLE):
-            raise _refusal(response)
+            raise self._refusal(response)
         return self._document(response)
 
     def post(self, path: str, **body: Any) -> Any:
@@ -83,7 +87,7 @@ class Api:
         """The answer's JSON, None for an empty one."""
         response = self._send(method, path, **request)
         if not response.is_success:
-            raise _refusal(response)
+            raise self._refusal(response)
         return self._document(response)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
@@ -102,6 +106,16 @@ class Api:
         except ValueError:
             raise CommandError(f"{self.url} does not answer like a chat server") from None
 
+    def _refusal(self, response: httpx2.Response) -> RefusedError:
+        try:
+            answer = response.json()
+            text, code = str(answer["data"]), str(answer["error"]["code"])
+        except (ValueError, LookupError, TypeError):
+            text, code = f"the server answered {response.status_code} {response.reason_phrase}", ""
+        if response.status_code == httpx2.codes.UNAUTHORIZED:
+            text += _WRONG_KEY if self._has_key else _NO_KEY
+        return RefusedError(text, code, response.status_code)
+
 
 def segment(identifier: str) -> str:
     """An identifier as one part of a path."""
@@ -117,14 +131,3 @@ def _reason(error: Exception) -> str:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _refusal(response: httpx2.Response) -> RefusedError:
-    try:
-        answer = response.json()
-        text, code = str(answer["data"]), str(answer["error"]["code"])
-    except (ValueError, LookupError, TypeError):
-        text, code = f"the server answered {response.status_code} {response.reason_phrase}", ""
-    if response.status_code == httpx2.codes.UNAUTHORIZED:
-        text = f"{text}; give the server's key with --api-key or CHATCTL_API_KEY"
-    return RefusedError(text, code, response.status_code)

@@ -56,9 +56,9 @@ def excerpt(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def local_time(timestamp: str) -> str:
-    """An RFC 3339 stamp in the time zone of whoever looks at it."""
-    return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def local_time(timestamp: str, precision: str = "seconds") -> str:
+    """Formats an RFC 3339 stamp in the time zone of whoever looks at it; to "seconds" or "milliseconds"."""
+    return datetime.fromisoformat(timestamp).astimezone().replace(tzinfo=None).isoformat(" ", precision)
 
 
 def console() -> Console:

@@ -19,7 +19,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from chatctl.client.backoff import ABNORMAL_CLOSURE, close_code_of_refusal
+from chatctl.client.backoff import close_code_of_refusal
+from server.protocol import ABNORMAL_CLOSURE
 
 _OPEN_TIMEOUT: Final = 20.0
 _CLOSE_TIMEOUT: Final = 2.0

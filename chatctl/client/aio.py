@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from chatctl.client.backoff import ABNORMAL_CLOSURE, Backoff, close_code_of_refusal
+from chatctl.client.backoff import Backoff, close_code_of_refusal
 from chatctl.client.catching_up import CatchingUp
 from chatctl.client.errors import MessageFailed, SessionEnded, error_of
 from chatctl.client.events import (
@@ -46,6 +46,7 @@ from chatctl.client.events import (
 from chatctl.client.history import History, is_loopback
 from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
+from server.protocol import ABNORMAL_CLOSURE
 
 # Far above a frame with the longest AI text that a server could be configured for.
 _MAX_FRAME_BYTES: Final = 16 * 1024 * 1024

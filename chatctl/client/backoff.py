@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
 
-from server.protocol import CloseCode
-
-ABNORMAL_CLOSURE: Final = 1006  # RFC 6455, 7.1.5: the connection ended without a close frame
+from server.protocol import ABNORMAL_CLOSURE, CloseCode
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from chatctl.chat.piped import lines_of, send_lines
 from chatctl.chat.rendering import plain_line
 from chatctl.chat.transcript import Kind, Line, Transcript
 from chatctl.client.aio import ChatClient
-from chatctl.client.backoff import ABNORMAL_CLOSURE
 from chatctl.client.errors import HistoryUnavailable, MessageFailed, SessionEnded
 from chatctl.client.events import Message
 from chatctl.failure import FAILED, MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json_line
 from chatctl.text import printable
-from server.protocol import is_identifier
+from server.protocol import ABNORMAL_CLOSURE, is_identifier
 
 app = command_app()
 

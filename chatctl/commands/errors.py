@@ -9,7 +9,7 @@ from chatctl.advice import CLOSES, ERRORS
 from chatctl.failure import MISUSED, CommandError
 from chatctl.options import Json, command_app, examples
 from chatctl.output import print_json, print_table
-from server.protocol import reconnects_after
+from server.protocol import ABNORMAL_CLOSURE, CloseCode, reconnects_after
 
 app = command_app()
 
@@ -43,13 +43,17 @@ def _all() -> list[dict[str, str]]:
         for error, advice in ERRORS.items()
     ] + [
         {
-            "code": str(close.value),
-            "name": close.name,
+            "code": str(int(close)),
+            "name": _name(close),
             "then": "reconnect" if reconnects_after(close) else "do not reconnect",
             **advice._asdict(),
         }
         for close, advice in CLOSES.items()
     ]
+
+
+def _name(close: int) -> str:
+    return "ABNORMAL_CLOSURE" if close == ABNORMAL_CLOSURE else CloseCode(close).name
 
 
 def _title(entry: dict[str, str]) -> str:

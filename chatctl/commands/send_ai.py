@@ -79,8 +79,8 @@ def _stream(api: Api, pieces: Iterator[str], names: dict[str, str | None]) -> An
 
 
 def _standard_input() -> str:
-    """All of it, without the line break that `echo` and editors put at the end."""
-    return sys.stdin.read().removesuffix("\n")
+    """Reads all of it, without the line break that `echo` and editors put at the end."""
+    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
 
 
 def _pieces(message: str) -> Iterator[str]:
@@ -93,8 +93,12 @@ def _pieces(message: str) -> Iterator[str]:
 
 
 def _arriving() -> Iterator[str]:
-    """What comes through standard input, as soon as it comes."""
+    """Yields what comes through standard input as soon as it comes, without the line break at the end."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    held_back = ""
     while data := os.read(sys.stdin.fileno(), 4096):
-        if piece := decoder.decode(data):
+        text = held_back + decoder.decode(data)
+        piece = text.removesuffix("\n").removesuffix("\r")
+        held_back = text[len(piece) :]
+        if piece:
             yield piece

@@ -1,6 +1,5 @@
 """chatctl stats"""
 
-import sys
 from contextlib import suppress
 from typing import Annotated
 
@@ -35,13 +34,15 @@ def command(
     """Watch the server live: traffic, latency, errors, rooms.
 
     Keeps the last figures when the server goes away, and goes on when it is back. `q` or Ctrl-C ends it.
-    Where the output is no terminal one picture is printed; --json prints GET /stats.
+    Where the output is no terminal, or one that cannot be redrawn (TERM=dumb), one picture is printed;
+    --json prints GET /stats.
     """
     with Api(url, api_key, timeout=TIMEOUT) as api:
+        console = Console(highlight=False)
         if as_json:
             print_json(api.get("/stats"))
-        elif once or not sys.stdout.isatty():
-            draw_once(api, Console(highlight=False))
+        elif once or not console.is_terminal or console.is_dumb_terminal:
+            draw_once(api, console)
         else:
             with suppress(KeyboardInterrupt):
-                watch(api, Console(highlight=False))
+                watch(api, console)

@@ -74,4 +74,4 @@ def _trace_if_there(api: Api, conversation: str, message_id: str) -> Any:
 
 def _row(event: dict[str, Any]) -> tuple[str, str, str]:
     details = " ".join(f"{name}={value}" for name, value in event.items() if name not in ("at", "event"))
-    return local_time(event["at"]), event["event"], details
+    return local_time(event["at"], "milliseconds"), event["event"], details

@@ -11,6 +11,7 @@ from server.protocol.identifiers import (
 )
 from server.protocol.messages import AI, ClientFrame, ErrorInfo, Gap, RateLimit, Welcome, WSMessage
 from server.protocol.types import (
+    ABNORMAL_CLOSURE,
     ACK_TEXT,
     PROTOCOL_VERSION,
     SERVER_SENDER,
@@ -22,6 +23,7 @@ from server.protocol.types import (
 )
 
 __all__ = [
+    "ABNORMAL_CLOSURE",
     "ACK_TEXT",
     "AI",
     "PROTOCOL_VERSION",

@@ -46,6 +46,9 @@ class CloseCode(IntEnum):
     REPLACED = 4500
 
 
+ABNORMAL_CLOSURE: Final = 1006
+"""No close frame carries it: it stands for a connection that ended without one (RFC 6455, 7.1.5)."""
+
 _RECONNECTING_CODES: Final = frozenset(
     {CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, CloseCode.TRY_AGAIN_LATER}
 )

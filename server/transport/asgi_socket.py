@@ -7,11 +7,11 @@ from starlette.websockets import WebSocket
 
 from server.core.websocket_frames import MAX_CLOSE_REASON, payloads_of
 from server.ports import SocketUser
+from server.protocol import ABNORMAL_CLOSURE
 
 _HIGH_WATER: Final = 65536  # bytes that wait to be sent: above, the socket is not writable
 _CLOSE_SECONDS: Final = 10.0  # for the server to send a close frame and end; then the connection is given up
 _NO_STATUS: Final = 1005
-_ABNORMAL: Final = 1006
 
 
 class AsgiSocket:
@@ -66,7 +66,7 @@ class AsgiSocket:
             code, _ = await asyncio.gather(*tasks, return_exceptions=True)
             if self._close_timer is not None:
                 self._close_timer.cancel()
-            user.on_closed(code if isinstance(code, int) else _ABNORMAL)
+            user.on_closed(code if isinstance(code, int) else ABNORMAL_CLOSURE)
 
     def _give_up(self) -> None:
         if self._reader is not None:

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from server.core.websocket_frames import close_frame
 from server.ports import SocketUser
-from server.protocol import CloseCode
+from server.protocol import ABNORMAL_CLOSURE, CloseCode
 from server.transport.frame_parser import BINARY, CLOSE, PING, TEXT, FrameParser, ProtocolFault, parse_close
 from server.transport.limits import Limits
 from server.transport.refusal import http_refusal
@@ -32,7 +32,6 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _BACKLOG: Final = 65536  # bytes kept of what a client says before the endpoint has attached
 _CLOSED_BY_PEER: Final = "closed as the client asked"
 _NO_STATUS: Final = 1005
-_ABNORMAL: Final = 1006
 
 Refusal = tuple[HTTPStatus, str]
 
@@ -167,13 +166,13 @@ class WebSocketProtocol(asyncio.Protocol):
         needs_hint = status == HTTPStatus.UPGRADE_REQUIRED
         hint = b"Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n" if needs_hint else b""
         self.transport.write(http_refusal(status, text, hint))
-        self._end(_ABNORMAL)
+        self._end(ABNORMAL_CLOSURE)
         self._linger()
 
     async def attach(self, user: SocketUser) -> None:
         """From now on the user hears what comes; first, what has come already. Returns at once."""
         if self._is_over:
-            user.on_closed(_ABNORMAL)
+            user.on_closed(ABNORMAL_CLOSURE)
             return
         self._user = user
         self._key = b""
@@ -205,7 +204,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The transport closes itself, once the peer has read what was written."""
-        self._end(_ABNORMAL)
+        self._end(ABNORMAL_CLOSURE)
         self._cut_after(self._limits.close_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -213,7 +212,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        self._end(_ABNORMAL)
+        self._end(ABNORMAL_CLOSURE)
 
     def pause_writing(self) -> None:
         self.is_writable = False

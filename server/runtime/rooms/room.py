@@ -12,7 +12,7 @@ import structlog
 
 from server.core.model import Conversation, Draft, Outcome
 from server.ports import Socket
-from server.protocol import CloseCode
+from server.protocol import ABNORMAL_CLOSURE, CloseCode
 from server.runtime.rooms.connection_info import ConnectionInfo
 from server.runtime.rooms.flusher import Flusher
 from server.runtime.rooms.outgoing import Outgoing
@@ -26,7 +26,6 @@ MAX_UNANSWERED: Final = 256
 # What a connection said before it was closed with one of these is still processed.
 _READS_ON: Final = frozenset({CloseCode.REPLACED, CloseCode.GOING_AWAY})
 _FAULT: Final = "a fault of the server"
-_ABNORMAL: Final = 1006
 _BROKE: Final = "the connection broke"
 _LEFT: Final = "the client closed it"
 
@@ -264,7 +263,7 @@ class Connection(Outgoing):
     def on_closed(self, code: int, reason: str = "") -> None:
         try:
             if self.close_code is None:
-                self._leave(code, reason or (_BROKE if code == _ABNORMAL else _LEFT))
+                self._leave(code, reason or (_BROKE if code == ABNORMAL_CLOSURE else _LEFT))
             elif self.is_heard_out:
                 self._owner.heard_out(self)
         except Exception:

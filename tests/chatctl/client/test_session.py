@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chatctl.client.backoff import ABNORMAL_CLOSURE, Backoff
+from chatctl.client.backoff import Backoff
 from chatctl.client.events import (
     Delivered,
     Ended,
@@ -26,7 +26,7 @@ from chatctl.client.events import (
 from chatctl.client.order import OrderFault
 from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT, Status
 from chatctl.client.session import Session
-from server.protocol import CloseCode, ErrorCode, MessageType
+from server.protocol import ABNORMAL_CLOSURE, CloseCode, ErrorCode, MessageType
 from tests.support.frames import ack, chat, frame, nack, welcome
 
 ORIGIN = "ws://host:8000"

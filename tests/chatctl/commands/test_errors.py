@@ -7,7 +7,7 @@ from tests.chatctl.conftest import Run
 
 def test_there_is_advice_for_every_code() -> None:
     assert set(ERRORS) == set(ErrorCode)
-    assert set(CLOSES) == set(CloseCode)
+    assert set(CLOSES) == {*CloseCode, 1006}
 
 
 def test_a_code_is_explained_with_what_to_do(chatctl: Run) -> None:
@@ -22,9 +22,13 @@ def test_a_close_code_is_found_by_number_and_by_name(chatctl: Run) -> None:
     assert "(do not reconnect)" in chatctl("errors", "4500").out
 
 
+def test_the_code_of_a_connection_that_broke_is_known_too(chatctl: Run) -> None:
+    assert chatctl("errors", "1006").out.startswith("1006 ABNORMAL_CLOSURE (reconnect)\n")
+
+
 def test_without_a_code_all_are_listed(chatctl: Run) -> None:
     entries = json.loads(chatctl("errors", "--json").out)
-    assert len(entries) == len(ErrorCode) + len(CloseCode)
+    assert len(entries) == len(ErrorCode) + len(CLOSES)
     out = chatctl("errors").out
     assert all(entry["code"] in out for entry in entries)
 

@@ -63,13 +63,19 @@ def connection(name: str, queued: int, traffic: int, heartbeat_second: int) -> d
             {"conversation_id": "c"},
             "matched u with Al in c",
         ),
-        (["announce", "Hi"], "POST /api/system-messages", {"data": "Hi"}, {}, "announced to everybody"),
+        (
+            ["announce", "Hi"],
+            "POST /api/system-messages",
+            {"data": "Hi"},
+            {"delivered_to": 0},
+            "announced to everybody: 0 devices",
+        ),
         (
             ["announce", "Hi", "--user", "u"],
             "POST /api/system-messages",
             {"data": "Hi", "user_id": "u"},
-            {},
-            "announced to u",
+            {"delivered_to": 1},
+            "announced to u: 1 device",
         ),
         (
             ["typing", "c", "on"],
@@ -152,6 +158,22 @@ def test_misuse_exits_2_without_asking_the_server(
 def test_what_is_not_utf_8_is_misuse(chatctl: Run, rest: RestServer) -> None:
     assert chatctl("announce", "a\udcffb") == (2, "", "chatctl: what is to be sent is not UTF-8\n")
     assert rest.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--user", "nobody"], "nobody has no device connected: the announcement reached nobody"),
+        (["--conversation", "c"], "nobody is connected to c: the announcement reached nobody"),
+    ],
+)
+def test_an_announcement_that_reaches_nobody_has_failed(
+    chatctl: Run, rest: RestServer, arguments: list[str], line: str
+) -> None:
+    rest.answers["POST /api/system-messages"] = (200, {"delivered_to": 0})
+    assert chatctl("announce", "Hi", *arguments) == (1, "", f"chatctl: {line}\n")
+    code, out, _ = chatctl("announce", "Hi", *arguments, "--json")
+    assert (code, json.loads(out)) == (1, {"delivered_to": 0})
 
 
 def test_conversations_are_a_table_with_unread_counts(chatctl: Run, rest: RestServer) -> None:

@@ -60,9 +60,10 @@ def test_json_prints_the_servers_answer(chatctl: Run, rest: RestServer) -> None:
 
 def test_a_dash_reads_standard_input(chatctl: Run, rest: RestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     rest.answers[ROUTE] = (200, ACK)
-    monkeypatch.setattr("sys.stdin", io.StringIO("two\nlines\n"))
-    assert chatctl("send-ai", "c", "-").code == 0
-    assert rest.requests[0].body["message"] == "two\nlines"
+    for end in ("\n", "\r\n", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"two\nlines{end}"))
+        assert chatctl("send-ai", "c", "-").code == 0
+    assert [request.body["message"] for request in rest.requests] == ["two\nlines"] * 3
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,14 @@ def test_a_missing_key_is_told_with_the_option_that_gives_it(chatctl: Run, rest:
     rest.refuse(ROUTE, 401, "An API key is needed", "unauthorized")
     code, _, err = chatctl("send-ai", "c", "x")
     assert code == 1
-    assert "--api-key or CHATCTL_API_KEY" in err
+    assert "give the server's key with --api-key or CHATCTL_API_KEY" in err
+
+
+def test_a_wrong_key_is_not_asked_for_again(chatctl: Run, rest: RestServer) -> None:
+    rest.refuse(ROUTE, 401, "this is no API key of the server", "unauthorized")
+    assert chatctl("send-ai", "c", "x", "--api-key", "k").err == (
+        "chatctl: this is no API key of the server; check --api-key or CHATCTL_API_KEY (unauthorized)\n"
+    )
 
 
 def test_a_refusals_text_cannot_steer_the_terminal(chatctl: Run, rest: RestServer) -> None:
@@ -138,9 +146,9 @@ def test_stream_passes_standard_input_on_as_it_comes(rest: RestServer) -> None:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"CHATCTL_URL": rest.url}
     ) as process:
-        out, _ = process.communicate("Grüße".encode(), timeout=20)
+        out, _ = process.communicate("Grüße\r\naus Köln\r\n".encode(), timeout=20)
     assert b"saved as seq 7" in out
-    assert "".join(rest.requests[0].body) == "Grüße"
+    assert "".join(rest.requests[0].body) == "Grüße\r\naus Köln"
 
 
 def test_a_server_without_streaming_is_told_apart_from_an_unknown_conversation(

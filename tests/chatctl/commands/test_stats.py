@@ -5,9 +5,12 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from tests.chatctl.conftest import Run
 from tests.chatctl.dashboard.figures_of_a_server import room, stats
@@ -46,15 +49,15 @@ def test_a_server_that_never_answered_is_one_line(chatctl: Run) -> None:
 
 
 @contextmanager
-def live(url: str) -> Iterator["Screen"]:
-    """The dashboard in a terminal of its own."""
+def live(url: str, kind: str = "xterm") -> Iterator["Screen"]:
+    """The dashboard in a terminal of its own, of that kind."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "chatctl", "stats", "--url", url],
         stdin=its,
         stdout=its,
         stderr=its,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+        env=os.environ | {"TERM": kind, "COLUMNS": "100", "LINES": "30"},
     )
     os.close(its)
     try:
@@ -100,4 +103,27 @@ def test_ctrl_c_is_a_way_to_end_it_too(rest: RestServer) -> None:
     with live(rest.url) as screen:
         screen.wait_for("● ok")
         screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(timeout=10) == 0
+
+
+LEAVES_ALTERNATE_SCREEN = "\x1b[?1049l"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_it_the_terminal_is_as_it_was(rest: RestServer, number: int) -> None:
+    serve_stats(rest)
+    with live(rest.url) as screen:
+        before = termios.tcgetattr(screen.terminal)
+        screen.wait_for("● ok")
+        assert termios.tcgetattr(screen.terminal) != before  # keys are read one by one
+        screen.process.send_signal(number)
+        screen.wait_for(LEAVES_ALTERNATE_SCREEN)
+        assert screen.process.wait(timeout=10) == 128 + number
+        assert termios.tcgetattr(screen.terminal) == before
+
+
+def test_a_terminal_that_cannot_be_redrawn_gets_one_picture(rest: RestServer) -> None:
+    serve_stats(rest)
+    with live(rest.url, "dumb") as screen:
+        screen.wait_for("● ok")
         assert screen.process.wait(timeout=10) == 0

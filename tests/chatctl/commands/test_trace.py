@@ -25,7 +25,7 @@ def test_it_shows_the_message_and_its_events(chatctl: Run, rest: RestServer) -> 
     rest.answers["GET /api/conversations/a/messages/m1"] = (200, TRACE)
     code, out, _ = chatctl("trace", "m1", "--conversation", "a")
     assert code == 0
-    for text in ("CHAT_MESSAGE m1 in a, seq 7", "from user123: Hey", "received", "devices=3"):
+    for text in ("CHAT_MESSAGE m1 in a, seq 7", "from user123: Hey", "received", "devices=3", ":00.001 "):
         assert text in out
     assert json.loads(chatctl("trace", "m1", "--conversation", "a", "--json").out) == TRACE
 
