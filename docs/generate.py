@@ -46,8 +46,34 @@ and one line per fault, which names the key, the value (secrets masked) and wher
 
     chatctl: heartbeat.timeout = 20.0 (config.toml): should be above heartbeat.interval = 30.0 (default)
 
+An address that other machines can reach wants JWT auth, API keys and secrets that cannot be guessed, or
+`--insecure`. A key whose feature is not built yet is known; a start warns of all its values but the default.
+
 `chatctl config show` tells the values in force and where each came from, `chatctl config check` validates,
 and `chatctl config init` writes a commented `config.toml`.
+
+## Behind a proxy
+
+Name the proxy in `server.trusted_proxies`. Its X-Forwarded-For then tells the clients' addresses, its
+X-Forwarded-Proto and -Host the URL that they know, its X-Forwarded-Prefix the path below which it offers the
+server; of anybody else these headers are ignored, and a warning in the log says so once.
+`server.root_path` is that path where the proxy does not send it. All is served, whether the proxy takes the
+path off or not:
+
+    location /chat/ {
+        proxy_pass http://127.0.0.1:8000;  # with a slash at its end nginx takes /chat off
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Prefix /chat;
+        proxy_read_timeout 90s;  # above heartbeat.interval
+    }
+
+The page is then at `/chat/app`, a device connects to `wss://HOST/chat/ws/...`, and the commands take
+`--url https://HOST/chat`.
 """
 
 

@@ -7,7 +7,12 @@ import pytest
 from tests.support.command_lines import chatctl_lines, parse
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 LINES = sorted({tuple(words) for page in PAGES for words in chatctl_lines(page.read_text("utf-8"))})
 
 
