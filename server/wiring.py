@@ -126,11 +126,13 @@ def _services(settings: Settings, node: Node) -> Services:
 def make_store(settings: Settings) -> MessageStore:
     """The store that `store.url` names. Raises StoreUnavailable."""
     url = settings.store.url
+    owes_answers = settings.ai.responder != "none"
     if url == "memory://":
-        return MemoryStore()
+        return MemoryStore(owes_answers)
     if url.startswith("postgresql://"):
         raise StoreUnavailable("PostgreSQL is not built yet; sqlite:///FILE is")
-    return SqliteStore(Path(url.removeprefix("sqlite:///")), settings.store.durability == "full")
+    is_durable = settings.store.durability == "full"
+    return SqliteStore(Path(url.removeprefix("sqlite:///")), is_durable, owes_answers=owes_answers)
 
 
 def make_responder(settings: Settings) -> Responder | None:

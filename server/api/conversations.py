@@ -55,11 +55,13 @@ class ConversationView(BaseModel):
     last_seq: int = Field(description="The newest message's seq; 0 before the first.", examples=[12])
     last_message: dict[str, Any] | None = Field(description="Its frame.", examples=[FRAME_EXAMPLE])
     last_read_seq: int = Field(description="How far the user has read.", examples=[10])
+    last_ai_read_seq: int = Field(description="How far the AI has read.", examples=[11])
+    last_answered_seq: int = Field(description="How far the responder has answered.", examples=[11])
     unread: int = Field(description="AI messages beyond last_read_seq.", examples=[1])
 
     @classmethod
     def of(cls, summary: Summary) -> "ConversationView":
-        conversation, last, read, unread = summary
+        conversation, last, read, ai_read, answered, unread = summary
         return cls(
             conversation_id=conversation.id,
             user_id=conversation.user_id,
@@ -67,6 +69,8 @@ class ConversationView(BaseModel):
             last_seq=conversation.last_seq,
             last_message=None if last is None else frame_of(conversation.id, last),
             last_read_seq=read,
+            last_ai_read_seq=ai_read,
+            last_answered_seq=answered,
             unread=unread,
         )
 

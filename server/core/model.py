@@ -47,6 +47,9 @@ class Draft:
     arrived: float  # monotonic seconds: `store.timeout` counts from here
     client_timestamp: str | None = None
     finish: str | None = None
+    # Of an AI_RESPONSE, both done by the commit that saves it:
+    answers: int | None = None  # the CHAT_MESSAGE up to which it answers: ANSWERED moves there
+    undelivered: bool = False  # no device of the user is connected: see TurnStore.undelivered
 
 
 class StoredMessage(NamedTuple):
@@ -100,6 +103,8 @@ class Summary(NamedTuple):
     conversation: Conversation
     last_message: StoredMessage | None
     last_read_seq: int
+    last_ai_read_seq: int
+    last_answered_seq: int
     unread: int
 
 
@@ -154,6 +159,11 @@ MESSAGE_ID_CONFLICT = Refused(
 
 
 def settle_resend(draft: Draft, stored: StoredMessage) -> Outcome:
-    """Judges a message_id that the store already has: the same message again, or another under its name."""
-    same = (draft.type, draft.sender, draft.data) == (stored.type, stored.sender, stored.data)
+    """Judges a message_id that the store already has: the same message again, or another under its name.
+
+    An answer to a turn is the same whatever its text: a model says it differently each time.
+    """
+    same = (draft.type, draft.sender) == (stored.type, stored.sender) and (
+        draft.answers is not None or draft.data == stored.data
+    )
     return Outcome.duplicate(stored.seq) if same else Outcome.refused(MESSAGE_ID_CONFLICT)

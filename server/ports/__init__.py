@@ -12,6 +12,7 @@ from server.ports.store import (
     PendingCommit,
     PositionStore,
     StoreUnavailable,
+    TurnStore,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "Socket",
     "SocketUser",
     "StoreUnavailable",
+    "TurnStore",
 ]

@@ -15,6 +15,7 @@ from server.core.model import (
     StoredMessage,
     Summary,
 )
+from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -116,6 +117,10 @@ class MessageLog(Protocol):
         Seqs rise by one per conversation, without holes, in the order of the drafts. Nothing is
         raised for a single bad draft. Is over only when it is known what is in the database:
         an error at COMMIT is looked up first. Calls are over in the order in which they were made.
+
+        A draft that answers a turn moves ANSWERED in the same commit. Where that is there already, it is
+        not saved but a duplicate: of what is stored under its id, or with seq 0 where the turn was
+        answered under another id, or by an advance.
         """
         ...
 
@@ -173,15 +178,87 @@ class PositionStore(Protocol):
         """Reads a position; 0 where it was never moved."""
         ...
 
-    async def unanswered(self, since: int, limit: int) -> list[str]:
-        """Ids of conversations with CHAT_MESSAGEs beyond ANSWERED, stamped `since` (ms) or later.
 
-        A store may look at its newest messages only, so that a start does not read the history.
+class TurnStore(Protocol):
+    """What is owed: answers, and news of what no device has seen. Read from here, never from memory alone.
+
+    Where the store is told that a responder is switched on, the commit that saves a CHAT_MESSAGE of a
+    conversation that owes nothing makes it owe an answer, from that message on; so what was saved before is
+    owed nothing. A conversation owes one turn at a time. ANSWERED moving forward, by `advance` or with an
+    answer, ends the turn in the same commit, or leaves what is beyond as the next one, not yet tried.
+
+    Methods raise StoreUnavailable; then a change may have been made all the same, and may be made again.
+    """
+
+    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
+        """Reads the turns of conversations whose key is above `after`, ascending by it."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Counts what is owed."""
+        ...
+
+    async def read_turn(self, key: int, limit: int, history: int) -> TurnMessages | None:
+        """Reads a conversation's turn: the oldest `limit` messages of it, and the last `history` others.
+
+        None where nothing is owed.
         """
         ...
 
+    async def note_attempt(self, turn: OwedTurn) -> bool:
+        """Writes the turn's extent, attempts, next time and error; False where it is not owed any more."""
+        ...
 
-class MessageStore(MessageLog, ConversationStore, PositionStore, Protocol):
+    async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
+        """Makes a turn whose extent is fixed a dead letter, and counts it as answered; False as above."""
+        ...
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Reads them, the newest first."""
+        ...
+
+    async def replay_dead_letters(self, conversation_id: str | None, since: int | None) -> int:
+        """Marks those of a conversation, those failed since (ms), or all to be sent again; how many."""
+        ...
+
+    async def replays(self, limit: int) -> list[DeadLetter]:
+        """Reads the dead letters that are marked to be sent again, the oldest first."""
+        ...
+
+    async def end_replay(self, letter: DeadLetter) -> None:
+        """Keeps a dead letter that failed again, with its new attempts, error and time, and unmarks it."""
+        ...
+
+    async def delete_dead_letters(self, conversation_id: str) -> int:
+        """Removes those of a conversation; how many those were."""
+        ...
+
+    async def delete_dead_letter(self, id: int) -> None:
+        """Removes one, which was taken."""
+        ...
+
+    async def pause(self, pause: Pause) -> None:
+        """Stops all deliveries to the AI service, over a restart too; a pause that is there stays."""
+        ...
+
+    async def resume(self) -> None:
+        """Ends the pause."""
+        ...
+
+    async def paused(self) -> Pause | None:
+        """Reads the pause."""
+        ...
+
+    async def undelivered(self, limit: int) -> list[Undelivered]:
+        """Reads the messages whose news is still to be told, the oldest conversation's first."""
+        ...
+
+    async def news_told(self, messages: list[tuple[int, int]]) -> None:
+        """Unmarks messages that were undelivered, by conversation key and seq."""
+        ...
+
+
+class MessageStore(MessageLog, ConversationStore, PositionStore, TurnStore, Protocol):
     """All parts, in one database."""
 
     backend: str  # as /stats shows it

@@ -16,6 +16,7 @@ from server.core.model import (
     Summary,
     settle_resend,
 )
+from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
 from server.ports import Batch, Commit, DoneCommit
 from server.protocol import MessageType
 
@@ -26,18 +27,25 @@ class _Log:
     messages: list[StoredMessage] = field(default_factory=list)
     by_id: dict[str, StoredMessage] = field(default_factory=dict)
     positions: dict[Position, int] = field(default_factory=dict)
+    turn: OwedTurn | None = None
+    undelivered: set[int] = field(default_factory=set)  # seqs
     created_at: int = 0
 
 
 class MemoryStore:
-    """Implements MessageStore."""
+    """Implements MessageStore. `owes_answers`: a responder is switched on, see TurnStore."""
 
     backend = "memory"
 
-    def __init__(self) -> None:
-        self._logs: dict[int, _Log] = {}
+    def __init__(self, owes_answers: bool = False) -> None:
+        self._owes_answers = owes_answers
+        self._logs: dict[int, _Log] = {}  # by key, ascending
         self._keys: dict[str, int] = {}
-        self._next_key = 0
+        self._next_key = 1
+        self._letters: dict[int, DeadLetter] = {}  # by id, ascending
+        self._next_letter = 1
+        self._due: set[int] = set()  # ids of letters to be sent again
+        self._pause: Pause | None = None
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -86,13 +94,92 @@ class MemoryStore:
     async def position(self, key: int, position: Position) -> int:
         return self._log(key).positions.get(position, 0)
 
-    async def unanswered(self, since: int, limit: int) -> list[str]:
-        return [log.conversation.id for log in self._logs.values() if _is_unanswered(log, since)][:limit]
+    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
+        return [log.turn for key, log in self._logs.items() if key > after and log.turn][:limit]
+
+    async def backlog(self) -> Backlog:
+        since = [log.turn.since for log in self._logs.values() if log.turn]
+        return Backlog(len(since), min(since, default=None), len(self._letters))
+
+    async def read_turn(self, key: int, limit: int, history: int) -> TurnMessages | None:
+        log = self._log(key)
+        if (turn := log.turn) is None:
+            return None
+        chats = [m for m in log.messages[turn.first_seq - 1 : turn.last_seq] if _is_chat(m)]
+        others = [m for m in log.messages if m.seq < turn.first_seq or not _is_chat(m)]
+        return TurnMessages(chats[:limit], others[-history:] if history else [])
+
+    async def note_attempt(self, turn: OwedTurn) -> bool:
+        return self._replace_turn(turn, turn)
+
+    async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
+        last = turn.last_seq
+        assert last is not None  # a turn that was tried
+        key, id = turn.conversation_key, turn.conversation_id
+        if not self._replace_turn(turn, turn):
+            return False
+        self._letters[self._next_letter] = DeadLetter(
+            self._next_letter, key, id, turn.first_seq, last, turn.attempts, turn.last_error, failed_at
+        )
+        self._next_letter += 1
+        return self._move(self._logs[key], Position.ANSWERED, last)
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        return list(reversed(self._letters.values()))[:limit]
+
+    async def replay_dead_letters(self, conversation_id: str | None, since: int | None) -> int:
+        found = [
+            letter.id
+            for letter in self._letters.values()
+            if conversation_id in (None, letter.conversation_id) and letter.failed_at >= (since or 0)
+        ]
+        self._due.update(found)
+        return len(found)
+
+    async def replays(self, limit: int) -> list[DeadLetter]:
+        return [letter for letter in self._letters.values() if letter.id in self._due][:limit]
+
+    async def end_replay(self, letter: DeadLetter) -> None:
+        self._due.discard(letter.id)
+        if letter.id in self._letters:
+            self._letters[letter.id] = letter
+
+    async def delete_dead_letters(self, conversation_id: str) -> int:
+        found = [letter.id for letter in self._letters.values() if letter.conversation_id == conversation_id]
+        for id in found:
+            await self.delete_dead_letter(id)
+        return len(found)
+
+    async def delete_dead_letter(self, id: int) -> None:
+        self._letters.pop(id, None)
+        self._due.discard(id)
+
+    async def pause(self, pause: Pause) -> None:
+        self._pause = self._pause or pause
+
+    async def resume(self) -> None:
+        self._pause = None
+
+    async def paused(self) -> Pause | None:
+        return self._pause
+
+    async def undelivered(self, limit: int) -> list[Undelivered]:
+        found = [
+            Undelivered(key, log.conversation.id, log.messages[seq - 1])
+            for key, log in self._logs.items()
+            for seq in sorted(log.undelivered)
+        ]
+        return found[:limit]
+
+    async def news_told(self, messages: list[tuple[int, int]]) -> None:
+        for key, seq in messages:
+            self._log(key).undelivered.discard(seq)
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:
         for conversation_id in conversation_ids:
             if (key := self._keys.pop(conversation_id, None)) is not None:
                 del self._logs[key]
+                await self.delete_dead_letters(conversation_id)
 
     def _log(self, key: int) -> _Log:
         """An empty one for a conversation that was deleted."""
@@ -102,13 +189,30 @@ class MemoryStore:
         if (log := self._logs.get(draft.conversation_key)) is None:
             return Outcome.refused(CONVERSATION_GONE)
         if stored := log.by_id.get(draft.message_id):
-            return settle_resend(draft, stored)
+            return self._settle_resend(log, draft, stored)
+        if draft.answers is not None and draft.answers <= log.positions.get(Position.ANSWERED, 0):
+            return Outcome.duplicate(0)
         if not _is_storable(draft.data):
             return Outcome.refused(CANNOT_BE_STORED)
         message = StoredMessage.of(draft, len(log.messages) + 1)
         log.messages.append(message)
         log.by_id[draft.message_id] = message
+        self._do_duties(log, draft, message)
         return Outcome.saved(message.seq)
+
+    def _settle_resend(self, log: _Log, draft: Draft, stored: StoredMessage) -> Outcome:
+        outcome = settle_resend(draft, stored)
+        if draft.answers is not None and outcome.refusal is None:
+            self._move(log, Position.ANSWERED, draft.answers)
+        return outcome
+
+    def _do_duties(self, log: _Log, draft: Draft, message: StoredMessage) -> None:
+        if self._owes_answers and _is_chat(message) and log.turn is None:
+            log.turn = _turn_of(log, message)
+        if draft.undelivered:
+            log.undelivered.add(message.seq)
+        if draft.answers is not None:
+            self._move(log, Position.ANSWERED, draft.answers)
 
     def _create(self, new: NewConversation) -> Conversation:
         if (key := self._keys.get(new.id)) is None:
@@ -121,28 +225,46 @@ class MemoryStore:
     def _advance(self, advance: Advance) -> bool:
         if (log := self._logs.get(advance.conversation_key)) is None:
             return False
-        positions = log.positions
-        if advance.seq <= positions.get(advance.position, 0):
+        return self._move(log, advance.position, advance.seq)
+
+    def _move(self, log: _Log, position: Position, seq: int) -> bool:
+        """Moves a position forward, with what that ends; whether it moved."""
+        if seq <= log.positions.get(position, 0):
             return False
-        positions[advance.position] = advance.seq
+        log.positions[position] = seq
+        if position is Position.ANSWERED and log.turn is not None and log.turn.first_seq <= seq:
+            following = next(filter(_is_chat, log.messages[seq:]), None)
+            log.turn = None if following is None else _turn_of(log, following)
+        return True
+
+    def _replace_turn(self, old: OwedTurn, new: OwedTurn) -> bool:
+        """Changes a turn that is still owed; whether it is."""
+        log = self._log(old.conversation_key)
+        if log.turn is None or log.turn.first_seq != old.first_seq:
+            return False
+        log.turn = new
         return True
 
     def _snapshot(self, log: _Log) -> Conversation:
         return replace(log.conversation, last_seq=len(log.messages))
 
     def _summary(self, log: _Log) -> Summary:
-        read = log.positions.get(Position.USER_READ, 0)
-        unread = sum(1 for m in log.messages[read:] if m.type is MessageType.AI_RESPONSE)
-        return Summary(self._snapshot(log), log.messages[-1] if log.messages else None, read, unread)
+        read, ai_read, answered = (log.positions.get(position, 0) for position in Position)
+        unread = sum(1 for m in log.messages[read:] if not _is_chat(m))
+        newest = log.messages[-1] if log.messages else None
+        return Summary(self._snapshot(log), newest, read, ai_read, answered, unread)
 
 
 def _newest(log: _Log) -> int:
     return log.messages[-1].created_at if log.messages else log.created_at
 
 
-def _is_unanswered(log: _Log, since: int) -> bool:
-    answered = log.positions.get(Position.ANSWERED, 0)
-    return any(m.type is MessageType.CHAT_MESSAGE and m.created_at >= since for m in log.messages[answered:])
+def _is_chat(message: StoredMessage) -> bool:
+    return message.type is MessageType.CHAT_MESSAGE
+
+
+def _turn_of(log: _Log, first: StoredMessage) -> OwedTurn:
+    return OwedTurn(log.conversation.key, log.conversation.id, first.seq, first.created_at)
 
 
 def _is_storable(text: str) -> bool:

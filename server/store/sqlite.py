@@ -21,19 +21,20 @@ from server.core.model import (
     StoredMessage,
     Summary,
 )
+from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
 from server.ports import Batch, Commit, DoneCommit, PendingCommit, StoreUnavailable
+from server.store import sqlite_turns
 from server.store.file_lock import FileLock
 from server.store.restoring import begin_new_epochs, is_restored, mark_of
 from server.store.sqlite_schema import SchemaTooNew, upgrade
+from server.store.sqlite_turns import MESSAGE_COLUMNS, message_of
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
     MAX_ROWS,
-    MESSAGE_COLUMNS,
     NotAtOnce,
     SqliteWriter,
     conversation_of,
     find_message,
-    message_of,
 )
 from server.store.worker import Worker
 
@@ -60,16 +61,21 @@ _HISTORY_BEFORE = (
     f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 )
 _BEYOND_EVERY_SEQ: Final = 1 << 62
-# The newest message of each conversation and how far its user has read; a WHERE follows.
+# The newest message of each conversation and how far each side has got; a WHERE follows. What is unread is
+# not counted: each message tells how many of the AI's there are up to it.
 _SUMMARY_ROW = """
-SELECT c.key, c.id, c.user_id, c.ai, c.epoch, coalesce(m.seq, 0), coalesce(p.seq, 0),
-    (SELECT count(*) FROM messages WHERE conversation = c.key AND seq > coalesce(p.seq, 0)
-        AND type = 'AI_RESPONSE'),
+SELECT c.key, c.id, c.user_id, c.ai, c.epoch, max(c.last_seq, coalesce(m.seq, 0)),
+    coalesce(p.seq, 0), coalesce(r.seq, 0), coalesce(a.seq, 0),
+    coalesce(m.ai_count - (
+        SELECT ai_count - (type = 'AI_RESPONSE') FROM messages
+        WHERE conversation = c.key AND seq > coalesce(p.seq, 0) ORDER BY seq LIMIT 1), 0),
     m.seq, m.message_id, m.type, m.sender, m.data, m.created_at, m.client_timestamp, m.finish
 FROM conversations c
 LEFT JOIN messages m ON m.conversation = c.key
     AND m.seq = (SELECT max(seq) FROM messages WHERE conversation = c.key)
 LEFT JOIN positions p ON p.conversation = c.key AND p.position = 'user_read'
+LEFT JOIN positions r ON r.conversation = c.key AND r.position = 'ai_read'
+LEFT JOIN positions a ON a.conversation = c.key AND a.position = 'answered'
 """
 _SUMMARY = _SUMMARY_ROW + "WHERE c.id = ?"
 _SUMMARIES = (
@@ -78,21 +84,13 @@ _SUMMARIES = (
 )
 _CONVERSATIONS_OF = "SELECT id FROM conversations WHERE user_id = ?"
 _POSITION = "SELECT seq FROM positions WHERE conversation = ? AND position = ?"
-# Only so many of the newest messages are looked at: a start must not read the history.
-_UNANSWERED_ROWS: Final = 50_000
-_UNANSWERED = f"""
-SELECT DISTINCT c.id FROM messages m JOIN conversations c ON c.key = m.conversation
-LEFT JOIN positions p ON p.conversation = m.conversation AND p.position = 'answered'
-WHERE m.id > (SELECT max(id) FROM messages) - {_UNANSWERED_ROWS}
-    AND m.type = 'CHAT_MESSAGE' AND m.created_at >= ? AND m.seq > coalesce(p.seq, 0)
-LIMIT ?"""
 
 
 class SqliteStore:
     """Implements MessageStore.
 
     `is_durable`: an ACK survives a loss of power, not only of the process. `connection` makes the
-    connections to the file.
+    connections to the file. `owes_answers`: a responder is switched on, see TurnStore.
     """
 
     backend = "sqlite"
@@ -102,8 +100,10 @@ class SqliteStore:
         path: Path,
         is_durable: bool = True,
         connection: type[apsw.Connection] = apsw.Connection,
+        owes_answers: bool = False,
     ) -> None:
         self._path = path
+        self._owes_answers = owes_answers
         self._is_durable = is_durable
         self._connection = connection
         self._lock = FileLock(path)
@@ -215,8 +215,53 @@ class SqliteStore:
         rows = await self._read(_POSITION, key, position.value)
         return int(rows[0][0]) if rows else 0
 
-    async def unanswered(self, since: int, limit: int) -> list[str]:
-        return [row[0] for row in await self._read(_UNANSWERED, since, limit)]
+    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
+        return await self._on_reader(lambda: sqlite_turns.owed(self._reader, after, limit))
+
+    async def backlog(self) -> Backlog:
+        return await self._on_reader(lambda: sqlite_turns.backlog(self._reader))
+
+    async def read_turn(self, key: int, limit: int, history: int) -> TurnMessages | None:
+        return await self._on_reader(lambda: sqlite_turns.read_turn(self._reader, key, limit, history))
+
+    async def note_attempt(self, turn: OwedTurn) -> bool:
+        return await self._change(lambda db: sqlite_turns.note_attempt(db, turn))
+
+    async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
+        return await self._thread.submit(lambda: self._writer.give_up(turn, failed_at))
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        return await self._on_reader(lambda: sqlite_turns.dead_letters(self._reader, limit))
+
+    async def replay_dead_letters(self, conversation_id: str | None, since: int | None) -> int:
+        return await self._change(lambda db: sqlite_turns.replay_dead_letters(db, conversation_id, since))
+
+    async def replays(self, limit: int) -> list[DeadLetter]:
+        return await self._on_reader(lambda: sqlite_turns.replays(self._reader, limit))
+
+    async def end_replay(self, letter: DeadLetter) -> None:
+        await self._change(lambda db: sqlite_turns.end_replay(db, letter))
+
+    async def delete_dead_letters(self, conversation_id: str) -> int:
+        return await self._change(lambda db: sqlite_turns.delete_dead_letters(db, conversation_id))
+
+    async def delete_dead_letter(self, id: int) -> None:
+        await self._change(lambda db: sqlite_turns.delete_dead_letter(db, id))
+
+    async def pause(self, pause: Pause) -> None:
+        await self._change(lambda db: sqlite_turns.pause(db, pause))
+
+    async def resume(self) -> None:
+        await self._change(sqlite_turns.resume)
+
+    async def paused(self) -> Pause | None:
+        return await self._on_reader(lambda: sqlite_turns.paused(self._reader))
+
+    async def undelivered(self, limit: int) -> list[Undelivered]:
+        return await self._on_reader(lambda: sqlite_turns.undelivered(self._reader, limit))
+
+    async def news_told(self, messages: list[tuple[int, int]]) -> None:
+        await self._change(lambda db: sqlite_turns.news_told(db, messages))
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:
         await self._thread.submit(lambda: self._writer.delete_conversations(conversation_ids))
@@ -232,7 +277,7 @@ class SqliteStore:
             if is_restored(mark, self._lock.mark) and (count := begin_new_epochs(db)):
                 log.warning("a restored database: new epochs", file=str(self._path), conversations=count)
             self._lock.write_mark(mark)
-        self._writer = SqliteWriter(self._connect)
+        self._writer = SqliteWriter(self._connect, self._owes_answers)
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
 
@@ -268,6 +313,9 @@ class SqliteStore:
     def _commit(self, job: Callable[[], list[R]]) -> Commit[R]:
         return PendingCommit(self._thread.submit(job))
 
+    async def _change(self, do: Callable[[apsw.Connection], R]) -> R:
+        return await self._thread.submit(lambda: self._writer.change(do))
+
     async def _read(self, sql: str, *values: Any) -> list[Any]:
         return await self._on_reader(lambda: self._reader.execute(sql, values).fetchall())
 
@@ -288,5 +336,5 @@ def _create_private(path: Path) -> None:
 
 
 def _summary_of(row: Any) -> Summary:
-    last_message = None if row[8] is None else message_of(row[8:])
-    return Summary(conversation_of(row[:6]), last_message, row[6], row[7])
+    last_message = None if row[10] is None else message_of(row[10:])
+    return Summary(conversation_of(row[:6]), last_message, *row[6:10])

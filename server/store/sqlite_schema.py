@@ -65,6 +65,53 @@ MIGRATIONS: Final = (
     DROP INDEX messages_by_id;
     CREATE UNIQUE INDEX messages_by_id ON messages (conversation, id_hash);
     """,
+    # What is owed, and two columns by which nothing has to be counted or to be the highest of what is left:
+    # docs/store.md, "Tables". A conversation that a responder had answered owes what came since.
+    """
+    ALTER TABLE conversations ADD COLUMN last_seq INTEGER NOT NULL DEFAULT 0;  -- of what was removed
+    ALTER TABLE messages ADD COLUMN ai_count INTEGER NOT NULL DEFAULT 0;
+    UPDATE messages SET ai_count = counted.ai_count FROM (
+        SELECT id, sum(type = 'AI_RESPONSE') OVER (PARTITION BY conversation ORDER BY seq) AS ai_count
+        FROM messages
+    ) AS counted WHERE counted.id = messages.id AND counted.ai_count > 0;
+    CREATE TABLE turns (
+        conversation INTEGER PRIMARY KEY,
+        first_seq INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        last_seq INTEGER,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_at INTEGER NOT NULL DEFAULT 0,
+        last_error TEXT NOT NULL DEFAULT ''
+    );
+    INSERT INTO turns (conversation, first_seq, since)
+    SELECT m.conversation, m.seq, m.created_at FROM positions p JOIN messages m
+        ON m.conversation = p.conversation AND m.seq = (
+            SELECT seq FROM messages WHERE conversation = p.conversation AND seq > p.seq
+                AND type = 'CHAT_MESSAGE' ORDER BY seq LIMIT 1)
+    WHERE p.position = 'answered';
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        last_error TEXT NOT NULL,
+        failed_at INTEGER NOT NULL,
+        is_due INTEGER NOT NULL DEFAULT 0   -- to be sent again
+    );
+    CREATE INDEX dead_letters_of_conversation ON dead_letters (conversation);
+    CREATE INDEX dead_letters_due ON dead_letters (id) WHERE is_due = 1;
+    CREATE TABLE pauses (
+        conversation INTEGER PRIMARY KEY,   -- 0: all
+        since INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE TABLE undelivered (
+        conversation INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (conversation, seq)
+    ) WITHOUT ROWID;
+    """,
 )
 _READ_MS: Final = 5000  # for another process to let us read
 

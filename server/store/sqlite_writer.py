@@ -23,23 +23,27 @@ from server.core.model import (
     Draft,
     NewConversation,
     Outcome,
+    Position,
     StoredMessage,
     all_saved,
     settle_resend,
 )
+from server.core.owed import OwedTurn
 from server.ports import Batch, StoreUnavailable
 from server.protocol import MessageType
 from server.store.restoring import Mark, mark_of
 from server.store.sqlite_schema import hash_of
+from server.store.sqlite_turns import MESSAGE_COLUMNS, bury, mark_undelivered, message_of, owe, settle
 
 T = TypeVar("T")
+R = TypeVar("R")
 log = structlog.get_logger()
 
 _COLUMNS: Final = (
-    "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash"
+    "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash, "
+    "ai_count"
 )
-MESSAGE_COLUMNS: Final = "seq, message_id, type, sender, data, created_at, client_timestamp, finish"
-_ROW: Final = "(?,?,?,?,?,?,?,?,?,?)"
+_ROW: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
 # A batch goes in by one statement, up to this many rows: the thread takes the interpreter's lock once a
 # statement, and under load waits for it each time. SQLite allows 32766 values in one.
 MAX_ROWS: Final = 128
@@ -52,20 +56,31 @@ _FIND_MESSAGE: Final = (
 _CREATE_CONVERSATION: Final = """
 INSERT OR IGNORE INTO conversations (id, user_id, ai, epoch, created_at) VALUES (?, ?, ?, ?, ?)"""
 FIND_CONVERSATION: Final = """
-SELECT key, id, user_id, ai, epoch, (SELECT coalesce(max(seq), 0) FROM messages WHERE conversation = key)
+SELECT key, id, user_id, ai, epoch,
+    max(last_seq, (SELECT coalesce(max(seq), 0) FROM messages WHERE conversation = key))
 FROM conversations WHERE id = ?"""
-_NEWEST_SEQ: Final = """
-SELECT (SELECT max(seq) FROM messages WHERE conversation = key) FROM conversations WHERE key = ?"""
+_READ_HEAD: Final = """
+SELECT max(c.last_seq, coalesce(m.seq, 0)), coalesce(m.ai_count, 0), coalesce(p.seq, 0),
+    EXISTS (SELECT 1 FROM turns WHERE conversation = c.key)
+FROM conversations c
+LEFT JOIN messages m ON m.conversation = c.key
+    AND m.seq = (SELECT max(seq) FROM messages WHERE conversation = c.key)
+LEFT JOIN positions p ON p.conversation = c.key AND p.position = 'answered'
+WHERE c.key = ?"""
 _ADVANCE: Final = """
 INSERT INTO positions (conversation, position, seq) SELECT key, ?, ? FROM conversations WHERE key = ?
 ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq"""
 _DELETE: Final = (
     "DELETE FROM messages WHERE conversation = ?",
     "DELETE FROM positions WHERE conversation = ?",
+    "DELETE FROM turns WHERE conversation = ?",
+    "DELETE FROM dead_letters WHERE conversation = ?",
+    "DELETE FROM pauses WHERE conversation = ?",
+    "DELETE FROM undelivered WHERE conversation = ?",
     "DELETE FROM conversations WHERE key = ?",
 )
 _LOCKED_PAUSE: Final = 0.005  # seconds between tries while another process holds the write lock
-_KNOWN_SEQS: Final = 65536  # conversations whose newest seq is remembered
+_KNOWN_HEADS: Final = 65536  # conversations whose head is remembered
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
 _IN_DOUBT_PAUSE: Final = 0.1
 # The errors of a COMMIT that did not get as far as its last frame in the log.
@@ -76,6 +91,8 @@ Row = tuple[Any, ...]
 _SEQ: Final = itemgetter(1)  # of a row
 _UNSAVED: Final = Outcome.refused(STORE_UNAVAILABLE)
 _UNKNOWN: Final = Outcome.refused(OUTCOME_UNKNOWN)
+_AI: Final = MessageType.AI_RESPONSE
+_ANSWERED_BEFORE: Final = Outcome.duplicate(0)
 _GONE: Final = Outcome.refused(CONVERSATION_GONE)
 _CANNOT_BE_STORED: Final = Outcome.refused(CANNOT_BE_STORED)
 
@@ -92,6 +109,22 @@ class _NoConversation(Exception):
     """The conversation was deleted while a message for it was on its way."""
 
 
+class _AnsweredBefore(Exception):
+    """The turn that a draft answers has been answered."""
+
+
+class _Head:
+    """What is known of a conversation's end: as it is committed, or will be by this transaction."""
+
+    __slots__ = ("ai_count", "answered", "is_owing", "seq")
+
+    def __init__(self, seq: int, ai_count: int, answered: int, is_owing: bool) -> None:
+        self.seq = seq
+        self.ai_count = ai_count  # AI messages up to there
+        self.answered = answered  # the position
+        self.is_owing = is_owing  # it may have a row in `turns`; without one it has none for sure
+
+
 @cache
 def _insert_sql(rows: int) -> str:
     """OR ROLLBACK, because a statement of several rows that must be able to undo itself alone copies every
@@ -101,13 +134,18 @@ def _insert_sql(rows: int) -> str:
 
 
 class SqliteWriter:
-    """Owns the write connection and the newest seq of conversations. Used by one thread alone."""
+    """Owns the write connection and the heads of conversations. Used by one thread at a time.
 
-    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+    `owes_answers`: a responder is switched on, see TurnStore.
+    """
+
+    def __init__(self, connect: Callable[[], apsw.Connection], owes_answers: bool) -> None:
         self._connect = connect
+        self._owes_answers = owes_answers
         self._db = connect()
         self._cursor = self._db.cursor()  # of what every commit does: the connection would make one each time
-        self._last_seqs: dict[int, int] = {}
+        self._heads: dict[int, _Head] = {}
+        self._duties: list[tuple[Draft, int]] = []  # rows of this transaction that more is to be done for
         self._fault = ""  # what the database said since it last saved
 
     def close(self) -> None:
@@ -147,6 +185,8 @@ class SqliteWriter:
         try:
             rows = list(map(self._row, drafts))
             self._insert(rows)
+            if self._duties:
+                self._do_duties()
         except Exception:
             self._undo(drafts)
             raise NotAtOnce(partial(self._save_one_by_one, drafts)) from None
@@ -181,9 +221,46 @@ class SqliteWriter:
         finally:
             self._roll_back()
 
+    def change(self, do: Callable[[apsw.Connection], R]) -> R:
+        """Does in a transaction what is no matter of messages. Raises StoreUnavailable."""
+        with self._whole_or_unavailable():
+            self._begin_again()
+            return do(self._db)
+
+    def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
+        """See TurnStore.give_up."""
+        last = turn.last_seq
+        assert last is not None  # a turn that was tried
+        return self.change(
+            lambda db: (
+                bury(db, turn, failed_at) and self._move(turn.conversation_key, Position.ANSWERED, last)
+            )
+        )
+
     def _advance(self, advance: Advance) -> bool:
-        self._db.execute(_ADVANCE, (advance.position.value, advance.seq, advance.conversation_key))
-        return self._db.changes() > 0
+        return self._move(advance.conversation_key, advance.position, advance.seq)
+
+    def _move(self, key: int, position: Position, seq: int) -> bool:
+        """Moves a position forward, with what that ends; whether it moved."""
+        self._db.execute(_ADVANCE, (position.value, seq, key))
+        if not self._db.changes():
+            return False
+        if position is Position.ANSWERED:
+            self._heads.pop(key, None)  # should this transaction fail, what it tells would be wrong
+            settle(self._db, key, seq)
+        return True
+
+    def _do_duties(self) -> None:
+        """Does what belongs to the commit of those rows, now that they are in."""
+        duties, self._duties = self._duties, []
+        for draft, seq in duties:
+            key = draft.conversation_key
+            if draft.type is not _AI:
+                owe(self._db, key, seq, draft.created_at)
+            if draft.undelivered:
+                mark_undelivered(self._db, key, seq)
+            if draft.answers is not None:
+                self._move(key, Position.ANSWERED, draft.answers)
 
     def _delete(self, conversation_id: str) -> None:
         if (row := self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone()) is None:
@@ -191,7 +268,7 @@ class SqliteWriter:
         key = row[0]
         for statement in _DELETE:
             self._db.execute(statement, (key,))
-        self._last_seqs.pop(key, None)
+        self._heads.pop(key, None)
 
     def _claim(self, batch: Batch[T]) -> list[T]:
         """Opens a transaction and claims the batch; no transaction when nothing is left to claim.
@@ -239,15 +316,26 @@ class SqliteWriter:
     def _save_one(self, draft: Draft) -> Outcome:
         try:
             if stored := self._find(draft):
-                return settle_resend(draft, stored)
+                return self._settle_resend(draft, stored)
             row = self._row(draft)
             self._db.execute(_INSERT_ONE, row)
+            self._do_duties()
         except _NoConversation:
             return _GONE
+        except _AnsweredBefore:
+            return _ANSWERED_BEFORE
         except _BAD_ROW:
             self._forget([draft])
+            self._duties.clear()
             return _CANNOT_BE_STORED
         return Outcome.saved(row[1])
+
+    def _settle_resend(self, draft: Draft, stored: StoredMessage) -> Outcome:
+        """Judges it; an answer that is stored has answered its turn, whoever saved it."""
+        outcome = settle_resend(draft, stored)
+        if draft.answers is not None and outcome.refusal is None:
+            self._move(draft.conversation_key, Position.ANSWERED, draft.answers)
+        return outcome
 
     def _begin_again(self) -> None:
         """The batch is claimed already, so another process may hold us up only for a moment."""
@@ -303,8 +391,14 @@ class SqliteWriter:
 
     def _row(self, draft: Draft) -> Row:
         key = draft.conversation_key
-        seq = (self._last_seqs.get(key) or self._read_last_seq(key)) + 1
-        self._last_seqs[key] = seq
+        head = self._heads.get(key) or self._read_head(key)
+        seq = head.seq + 1
+        if draft.type is _AI:
+            self._begin_ai_message(draft, head, seq)
+        elif self._owes_answers and not head.is_owing:
+            head.is_owing = True
+            self._duties.append((draft, seq))
+        head.seq = seq
         return (
             key,
             seq,
@@ -316,23 +410,35 @@ class SqliteWriter:
             draft.client_timestamp,
             draft.finish,
             hash_of(draft.message_id),
+            head.ai_count,
         )
 
-    def _read_last_seq(self, key: int) -> int:
-        if len(self._last_seqs) >= _KNOWN_SEQS:
-            del self._last_seqs[next(iter(self._last_seqs))]
-        if (row := self._db.execute(_NEWEST_SEQ, (key,)).fetchone()) is None:
+    def _begin_ai_message(self, draft: Draft, head: _Head, seq: int) -> None:
+        if draft.answers is not None:
+            if draft.answers <= head.answered:
+                raise _AnsweredBefore
+            head.answered = draft.answers
+        if draft.answers is not None or draft.undelivered:
+            self._duties.append((draft, seq))
+        head.ai_count += 1
+
+    def _read_head(self, key: int) -> _Head:
+        if len(self._heads) >= _KNOWN_HEADS:
+            del self._heads[next(iter(self._heads))]
+        if (row := self._db.execute(_READ_HEAD, (key,)).fetchone()) is None:
             raise _NoConversation
-        return row[0] or 0
+        head = self._heads[key] = _Head(*row)
+        return head
 
     def _undo(self, drafts: list[Draft]) -> None:
         """Seqs that were given but not committed are not to be believed."""
+        self._duties.clear()
         self._roll_back()
         self._forget(drafts)
 
     def _forget(self, drafts: Iterable[Draft]) -> None:
         for draft in drafts:
-            self._last_seqs.pop(draft.conversation_key, None)
+            self._heads.pop(draft.conversation_key, None)
 
     def _find(self, draft: Draft) -> StoredMessage | None:
         return find_message(self._db, draft.conversation_key, draft.message_id)
@@ -367,12 +473,6 @@ def find_message(db: apsw.Connection, key: int, message_id: str) -> StoredMessag
     """See MessageStore.find_message. Raises apsw.Error."""
     row = db.execute(_FIND_MESSAGE, (key, hash_of(message_id), message_id)).fetchone()
     return message_of(row) if row else None
-
-
-def message_of(row: Row) -> StoredMessage:
-    """A row of MESSAGE_COLUMNS."""
-    seq, message_id, type, *rest = row
-    return StoredMessage(seq, message_id, MessageType(type), *rest)
 
 
 def conversation_of(row: Row) -> Conversation:

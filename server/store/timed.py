@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from server.core.model import Conversation, Position, StoredMessage, Summary
+from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
 from server.ports import MessageStore, StoreUnavailable
 
 R = TypeVar("R")
@@ -61,8 +62,53 @@ class TimedStore:
     async def position(self, key: int, position: Position) -> int:
         return await self._in_time(self._store.position(key, position))
 
-    async def unanswered(self, since: int, limit: int) -> list[str]:
-        return await self._in_time(self._store.unanswered(since, limit))
+    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
+        return await self._in_time(self._store.owed(after, limit))
+
+    async def backlog(self) -> Backlog:
+        return await self._in_time(self._store.backlog())
+
+    async def read_turn(self, key: int, limit: int, history: int) -> TurnMessages | None:
+        return await self._in_time(self._store.read_turn(key, limit, history))
+
+    async def note_attempt(self, turn: OwedTurn) -> bool:
+        return await self._in_time(self._store.note_attempt(turn))
+
+    async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
+        return await self._in_time(self._store.give_up(turn, failed_at))
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        return await self._in_time(self._store.dead_letters(limit))
+
+    async def replay_dead_letters(self, conversation_id: str | None, since: int | None) -> int:
+        return await self._in_time(self._store.replay_dead_letters(conversation_id, since))
+
+    async def replays(self, limit: int) -> list[DeadLetter]:
+        return await self._in_time(self._store.replays(limit))
+
+    async def end_replay(self, letter: DeadLetter) -> None:
+        await self._in_time(self._store.end_replay(letter))
+
+    async def delete_dead_letters(self, conversation_id: str) -> int:
+        return await self._in_time(self._store.delete_dead_letters(conversation_id))
+
+    async def delete_dead_letter(self, id: int) -> None:
+        await self._in_time(self._store.delete_dead_letter(id))
+
+    async def pause(self, pause: Pause) -> None:
+        await self._in_time(self._store.pause(pause))
+
+    async def resume(self) -> None:
+        await self._in_time(self._store.resume())
+
+    async def paused(self) -> Pause | None:
+        return await self._in_time(self._store.paused())
+
+    async def undelivered(self, limit: int) -> list[Undelivered]:
+        return await self._in_time(self._store.undelivered(limit))
+
+    async def news_told(self, messages: list[tuple[int, int]]) -> None:
+        await self._in_time(self._store.news_told(messages))
 
     async def _in_time(self, answer: Awaitable[R], seconds: float | None = None) -> R:
         limit = self._timeout if seconds is None else seconds

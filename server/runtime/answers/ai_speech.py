@@ -62,9 +62,18 @@ class AISpeech:
         await asyncio.sleep(random.uniform(*self._typing_delay))
 
     async def say(
-        self, room: Room, message_id: str, text: str, finish: Finish | None = None
+        self,
+        room: Room,
+        message_id: str,
+        text: str,
+        finish: Finish | None = None,
+        answers: int | None = None,
     ) -> Spoken | Refused:
-        """Save and broadcast a message of a held room's AI, once for each message_id."""
+        """Save and broadcast a message of a held room's AI, once for each message_id.
+
+        `answers`: the last CHAT_MESSAGE of the turn that it answers, in the same commit; where that was
+        answered before, the message is a duplicate, with seq 0 where there is none under its id.
+        """
         self._show_online(room)
         waiter, now = _Waiter(), time.monotonic()
         message = PendingMessage(
@@ -76,6 +85,7 @@ class AISpeech:
             now_ms(),
             now,
             finish=finish,
+            answers=answers,
             room=room,
             waiters=[(waiter, now)],
         )

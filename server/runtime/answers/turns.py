@@ -10,12 +10,11 @@ import structlog
 
 from server.core.model import Position, Refused
 from server.core.signal_data import ReadUpTo
-from server.core.turn_rules import OpenTurn, Turn, gather_turn
+from server.core.turn_rules import OpenTurn, Turn
 from server.ports import MessageStore, Responder, ResponderFailed, StoreUnavailable
 from server.protocol import ErrorCode
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.base.background import Background
-from server.runtime.base.clock import now_ms
 from server.runtime.base.metrics import Metrics
 from server.runtime.base.timers import Timers
 from server.runtime.messages.conversations import Conversations
@@ -29,9 +28,7 @@ log = structlog.get_logger()
 
 _MAX_BURST: Final = 200  # messages of one turn that the responder is given
 _RETRY_SECONDS: Final = (1.0, 60.0)  # before the second try, and at most
-# What nobody answered for a day is not answered any more: an answer would come out of the blue.
-_RESUME_MS: Final = 24 * 3600 * 1000
-_MAX_RESUMED: Final = 10_000
+_PAGE: Final = 200  # turns that are read at once at the start
 
 
 @dataclass(slots=True, frozen=True)
@@ -89,17 +86,27 @@ class Turns:
 
     async def resume(self) -> None:
         """Takes up what was left unanswered when the process ended."""
-        since = now_ms() - _RESUME_MS
+        after = 0
+        while True:
+            try:
+                page = await self._store.owed(after, _PAGE)
+                for owed in page:
+                    await self._take_up(owed.conversation_id)
+                    after = owed.conversation_key
+            except StoreUnavailable as fault:
+                log.warning("unanswered messages could not be read", error=str(fault))
+                await asyncio.sleep(_RETRY_SECONDS[0])
+                continue
+            if not page:
+                return
+
+    async def _take_up(self, conversation_id: str) -> None:
+        room = self._manager.hold(conversation_id)
         try:
-            for conversation_id in await self._store.unanswered(since, _MAX_RESUMED):
-                room = self._manager.hold(conversation_id)
-                try:
-                    if await self._conversations.find(room) is not None:
-                        self.message_saved(room)
-                finally:
-                    self._manager.release(room)
-        except StoreUnavailable as fault:
-            log.warning("unanswered messages could not be read", error=str(fault))
+            if await self._conversations.find(room) is not None:
+                self.message_saved(room)
+        finally:
+            self._manager.release(room)
 
     def message_saved(self, room: Room) -> None:
         """A user's message came into the room."""
@@ -160,21 +167,20 @@ class Turns:
         room = dialogue.room
         turn = await self._read_turn(room)
         if turn is None:
-            await self._receipts.advance(room, Position.ANSWERED, room.last_seq)
             return
         await self._receipts.ai_read(room, ReadUpTo(None, turn.last_seq))
         self._trace.handed_over(room.key, turn.messages[0].seq, turn.last_seq)
         text = await self._write(room, turn)
         dialogue.is_speaking = True
-        if text:
-            await self._say(room, turn, text)
-        await self._receipts.advance(room, Position.ANSWERED, turn.last_seq)
+        if not text or not await self._say(room, turn, text):
+            await self._receipts.advance(room, Position.ANSWERED, turn.last_seq)
+        if len(turn.messages) == _MAX_BURST and dialogue.turn is None:  # there may be more
+            dialogue.turn = OpenTurn(time.monotonic(), time.monotonic())
 
     async def _read_turn(self, room: Room) -> Turn | None:
         assert room.conversation is not None
-        answered = await self._store.position(room.key, Position.ANSWERED)
-        newest = await self._store.history_before(room.key, None, self._config.history + _MAX_BURST)
-        return gather_turn(room.conversation, newest, answered, self._config.history)
+        found = await self._store.read_turn(room.key, _MAX_BURST, self._config.history)
+        return None if found is None else Turn(room.conversation, *found)
 
     async def _write(self, room: Room, turn: Turn) -> str:
         """The answer, written while the AI is seen typing; empty when it comes another way."""
@@ -188,11 +194,14 @@ class Turns:
     async def _collect(self, turn: Turn) -> str:
         return "".join([piece async for piece in self._responder.answer(turn)]).strip()
 
-    async def _say(self, room: Room, turn: Turn, text: str) -> None:
-        """Under an id that the turn gives, so that an answer cut off by a crash is not given twice."""
-        said = await self._speech.say(room, f"answer-{turn.last_seq}", text)
-        if isinstance(said, Refused) and said.code is not ErrorCode.MESSAGE_ID_CONFLICT:
-            raise StoreUnavailable(said.text)
+    async def _say(self, room: Room, turn: Turn, text: str) -> bool:
+        """Saves the answer with its position, under an id that the turn gives; False where that is taken."""
+        said = await self._speech.say(room, f"answer-{turn.last_seq}", text, answers=turn.last_seq)
+        if not isinstance(said, Refused):
+            return True
+        if said.code is ErrorCode.MESSAGE_ID_CONFLICT:
+            return False
+        raise StoreUnavailable(said.text)
 
     def _note_failure(self, dialogue: _Dialogue, fault: Exception) -> None:
         dialogue.failures += 1

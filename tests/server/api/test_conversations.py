@@ -35,6 +35,8 @@ def test_a_conversation_is_created_once_and_belongs_to_its_user(api: RunningServ
         "last_seq": 0,
         "last_message": None,
         "last_read_seq": 0,
+        "last_ai_read_seq": 0,
+        "last_answered_seq": 0,
         "unread": 0,
     }
     other = made(api, "bob", "c-ann")

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 
 from server.core.model import (
@@ -18,11 +20,12 @@ from server.core.model import (
     Outcome,
     Position,
 )
+from server.core.owed import OwedTurn
 from server.ports import Batch, MessageStore
 from server.protocol import MessageType
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
-from server.store.sqlite_schema import MIGRATIONS
+from server.store.sqlite_schema import MIGRATIONS, hash_of
 from tests.support.asynchronous import asynchronous
 from tests.support.store import save, told
 
@@ -76,11 +79,19 @@ async def test_unread_counts_the_ais_messages_beyond_what_the_user_has_read(make
     await say(store, room, "m1")
     await say(store, room, "a2", "a3", ai=True)
     await advance(store, room, Position.USER_READ, 1)
+    await advance(store, room, Position.AI_READ, 2)
+    await advance(store, room, Position.ANSWERED, 3)
     summary = await store.summary("c")
     assert summary is not None and summary.last_message is not None
     assert (summary.unread, summary.last_read_seq, summary.last_message.message_id) == (2, 1, "a3")
+    assert (summary.last_ai_read_seq, summary.last_answered_seq) == (2, 3)
     assert summary.conversation.last_seq == 4
     assert await store.summary("other") is None
+    await say(store, room, "m2")
+    for read, unread in ((2, 2), (3, 1), (4, 0), (5, 0), (9, 0)):
+        await advance(store, room, Position.USER_READ, read)
+        summary = await store.summary("c")
+        assert summary is not None and summary.unread == unread
     await store.close()
 
 
@@ -94,19 +105,6 @@ async def test_a_users_conversations_are_listed_by_their_newest_message(make: Ma
     assert [s.conversation.id for s in await store.summaries("kai", 10)] == ["new", "old", "empty"]
     assert [s.conversation.id for s in await store.summaries("kai", 1)] == ["new"]
     assert sorted(await store.conversations_of("kai")) == sorted([old.id, new.id, empty.id])
-    await store.close()
-
-
-@asynchronous
-async def test_unanswered_are_those_with_recent_messages_beyond_what_was_answered(make: Make) -> None:
-    store = await opened(make)
-    waiting, answered, stale = await create(store, "waiting", "answered", "stale")
-    for room, at in ((waiting, 5000), (answered, 5000), (stale, 10)):
-        await say(store, room, "m1", at=at)
-        await advance(store, room, Position.ANSWERED, 1 if room is answered else 0)
-    await say(store, answered, "a1", ai=True, at=6000)
-    assert await store.unanswered(since=4000, limit=10) == ["waiting"]
-    assert await store.unanswered(since=4000, limit=0) == []
     await store.close()
 
 
@@ -148,3 +146,92 @@ def test_a_file_of_the_first_version_keeps_its_conversations(tmp_path: Path) -> 
         return found
 
     assert asyncio.run(read()) == Conversation(7, "c", "kai", {"id": "ai"}, "e", 0)
+
+
+def test_a_file_of_the_third_version_keeps_what_is_unread_and_owes_what_was_not_answered(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "chat.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.create_function("hash_of", 1, hash_of)
+        db.executescript("CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at TEXT);")
+        for version, script in enumerate(MIGRATIONS[:3], 1):
+            db.executescript(script)
+            db.execute("INSERT INTO schema_versions VALUES (?, '')", (version,))
+        for key, id, kinds in ((1, "answered", "uau"), (2, "never answered", "uaa"), (3, "done", "ua")):
+            db.execute(
+                "INSERT INTO conversations VALUES (?, ?, 'kai', '{\"id\": \"ai\"}', 'e', 1)", (key, id)
+            )
+            for seq, kind in enumerate(kinds, 1):
+                type = "AI_RESPONSE" if kind == "a" else "CHAT_MESSAGE"
+                values = (key, seq, f"m{seq}", type, "kai", "text", 100 + seq, hash_of(f"m{seq}"))
+                columns = "conversation, seq, message_id, type, sender, data, created_at, id_hash"
+                db.execute(f"INSERT INTO messages ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        db.execute("INSERT INTO positions VALUES (1, 'answered', 1), (3, 'answered', 1)")
+        db.commit()
+
+    async def read() -> tuple[list[int], list[OwedTurn], list[Outcome]]:
+        store = SqliteStore(path, owes_answers=True)
+        await store.open()
+        unread = [summary.unread for summary in await store.summaries("kai", 10)]
+        owed = await store.owed(0, 10)
+        saved = await say(store, Conversation(2, "", "kai", {}, "", 0), "m4", ai=True)
+        unread += [summary.unread for summary in await store.summaries("kai", 1)]
+        await store.close()
+        return unread, owed, saved
+
+    unread, owed, saved = asyncio.run(read())
+    assert unread == [2, 1, 1, 3]
+    assert owed == [OwedTurn(1, "answered", 3, 103)]
+    assert saved == told(4)
+
+
+@asynchronous
+async def test_no_seq_is_given_twice_where_the_newest_messages_were_removed(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    store = SqliteStore(path)
+    await store.open()
+    (room,) = await create(store, "c")
+    await say(store, room, "m1", "m2", ai=True)
+    await store.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE conversations SET last_seq = 2")
+        db.execute("DELETE FROM messages")
+    await store.open()
+    found, summary = await store.find_conversation("c"), await store.summary("c")
+    assert found is not None and summary is not None
+    assert (found.last_seq, summary.conversation.last_seq, summary.unread) == (2, 2, 0)
+    assert await say(store, room, "m3", ai=True) == told(3)
+    assert [(s.conversation.last_seq, s.unread) for s in await store.summaries("kai", 1)] == [(3, 1)]
+    await store.close()
+
+
+@asynchronous
+async def test_what_is_unread_is_found_in_as_many_steps_however_much_it_is(tmp_path: Path) -> None:
+    steps = []
+    for number, messages in enumerate((30, 3000)):
+        store = SqliteStore(tmp_path / f"{number}.db", connection=Counted)
+        await store.open()
+        (room,) = await create(store, "c")
+        await say(store, room, *(f"m{n}" for n in range(messages)), ai=True)
+        Counted.steps = 0
+        summary = await store.summary("c")
+        assert summary is not None and summary.unread == messages
+        steps.append(Counted.steps)
+        await store.close()
+    assert 0 < steps[1] <= steps[0] + 10  # the tree of an index may be a level deeper
+
+
+class Counted(apsw.Connection):
+    """Counts what SQLite's machine executes, in all connections."""
+
+    steps = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.set_progress_handler(self._step, 1)
+
+    @classmethod
+    def _step(cls) -> bool:
+        cls.steps += 1
+        return False

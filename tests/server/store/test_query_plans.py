@@ -3,13 +3,16 @@
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from server.core.model import Advance, Position
+from server.core.owed import Pause
 from server.ports import Batch
+from server.protocol import MessageType
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
 from tests.support.sqlite_faults import Tap
@@ -31,16 +34,39 @@ async def _do_everything(store: SqliteStore) -> None:
     await store.conversations_of("kai")
     await store.position(a.key, Position.USER_READ)
     await store.advance(Batch([Advance(a.key, Position.USER_READ, 1, time.monotonic())]))
-    await store.unanswered(0, 10)
+    await _owe_and_settle(store, a.key)
     await store.is_healthy()
     await store.delete_conversations(["a"])
+
+
+async def _owe_and_settle(store: SqliteStore, key: int) -> None:
+    (turn,) = await store.owed(0, 10)
+    await store.read_turn(key, 200, 20)
+    tried = replace(turn, last_seq=1, attempts=1)
+    await store.note_attempt(tried)
+    await store.give_up(tried, 1)
+    await store.backlog()
+    (letter,) = await store.dead_letters(10)
+    await store.replay_dead_letters("a", None)
+    await store.replay_dead_letters(None, None)
+    await store.replays(10)
+    await store.end_replay(letter)
+    await store.delete_dead_letter(letter.id)
+    await store.delete_dead_letters("a")
+    await store.pause(Pause(1, "410"))
+    await store.paused()
+    await store.resume()
+    said = draft(key, "a1", sender="ai", type=MessageType.AI_RESPONSE, answers=2, undelivered=True)
+    await save(store, said)
+    (news,) = await store.undelivered(10)
+    await store.news_told([(key, news.message.seq)])
 
 
 @asynchronous
 async def test_every_query_finds_messages_and_conversations_by_an_index(tmp_path: Path) -> None:
     tap = Tap()
     path = tmp_path / "chat.db"
-    async with opened(SqliteStore(path, connection=tap.connection)) as store:
+    async with opened(SqliteStore(path, connection=tap.connection, owes_answers=True)) as store:
         assert isinstance(store, SqliteStore)
         await _do_everything(store)
     statements = {sql.strip() for sql in tap.statements if sql.strip().startswith(_PLANNED)}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -16,9 +17,13 @@ from server.core.model import (
     MESSAGE_ID_CONFLICT,
     OUTCOME_UNKNOWN,
     STORE_UNAVAILABLE,
+    Advance,
+    Draft,
     Outcome,
+    Position,
 )
 from server.ports import Batch, StoreUnavailable
+from server.protocol import MessageType
 from server.store import sqlite, sqlite_writer
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
@@ -85,6 +90,63 @@ async def test_after_a_failed_commit_each_draft_is_judged_by_itself(
         )
         anew = [2, Outcome.duplicate(2)] if is_done else [STORE_UNAVAILABLE, STORE_UNAVAILABLE]
         assert found == told(Outcome.duplicate(1), MESSAGE_ID_CONFLICT, CANNOT_BE_STORED, *anew)
+
+
+def answer_to_first(key: int, undelivered: bool = False) -> Draft:
+    fields: dict[str, Any] = {"type": MessageType.AI_RESPONSE, "answers": 1, "undelivered": undelivered}
+    return draft(key, "answer-1", sender="ai", **fields)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@asynchronous
+async def test_after_a_failed_commit_an_answer_and_its_position_are_both_there_or_both_not(
+    tmp_path: Path, tap: Tap, is_done: bool
+) -> None:
+    owing = SqliteStore(tmp_path / "chat.db", connection=tap.connection, owes_answers=True)
+    async with opened(owing) as store:
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "m1"))
+        said = answer_to_first(a.key, undelivered=True)
+        tap.spoil("COMMIT", is_run=is_done)
+        assert await save(store, said) == (told(2) if is_done else told(STORE_UNAVAILABLE))
+        assert await store.position(a.key, Position.ANSWERED) == (1 if is_done else 0)
+        assert len(await store.owed(0, 10)) == (0 if is_done else 1)
+        assert len(await store.undelivered(10)) == (1 if is_done else 0)
+        assert await save(store, said, draft(a.key, "m2")) == told(Outcome.duplicate(2) if is_done else 2, 3)
+        (turn,) = await store.owed(0, 10)
+        assert turn.first_seq == 3
+
+
+@pytest.mark.parametrize("statement", ["INSERT OR IGNORE INTO turns", "COMMIT"])
+@asynchronous
+async def test_a_message_whose_commit_failed_owes_an_answer_once_it_is_saved(
+    tmp_path: Path, tap: Tap, statement: str
+) -> None:
+    owing = SqliteStore(tmp_path / "chat.db", connection=tap.connection, owes_answers=True)
+    async with opened(owing) as store:
+        (a,) = await create(store, "a")
+        tap.spoil(statement, times=2)
+        assert await save(store, draft(a.key, "m1")) == told(STORE_UNAVAILABLE)
+        tap.spoil(statement, times=0)
+        assert await store.owed(0, 10) == []
+        assert await save(store, draft(a.key, "m2")) == told(1)
+        assert [turn.first_seq for turn in await store.owed(0, 10)] == [1]
+
+
+@asynchronous
+async def test_an_answered_position_whose_commit_failed_leaves_the_turn_to_be_answered(
+    tmp_path: Path, tap: Tap
+) -> None:
+    owing = SqliteStore(tmp_path / "chat.db", connection=tap.connection, owes_answers=True)
+    async with opened(owing) as store:
+        (a,) = await create(store, "a")
+        await save(store, draft(a.key, "m1"))
+        tap.spoil("COMMIT")
+        with pytest.raises(StoreUnavailable):
+            await store.advance(Batch([Advance(a.key, Position.ANSWERED, 1, 0.0)]))
+        said = answer_to_first(a.key)
+        assert await save(store, said) == told(2)
+        assert await store.owed(0, 10) == []
 
 
 @asynchronous

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from server.core.model import Position
+from server.core.owed import DeadLetter, OwedTurn, Pause
 from server.ports import MessageStore, StoreUnavailable
 from server.store.memory import MemoryStore
 from server.store.timed import TimedStore
 from tests.support.asynchronous import asynchronous
 
 TIMEOUT = 0.02  # seconds
+TURN = OwedTurn(1, "a", 1, 1, last_seq=1)
 QUESTIONS: dict[str, tuple[Any, ...]] = {
     "find_message": (1, "m1"),
     "history": (1, 0, 10),
@@ -23,7 +25,22 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "conversations_of": ("kai",),
     "delete_conversations": (["a"],),
     "position": (1, Position.USER_READ),
-    "unanswered": (0, 10),
+    "owed": (0, 10),
+    "backlog": (),
+    "read_turn": (1, 200, 20),
+    "note_attempt": (TURN,),
+    "give_up": (TURN, 1),
+    "dead_letters": (10,),
+    "replay_dead_letters": (None, None),
+    "replays": (10,),
+    "end_replay": (DeadLetter(1, 1, "a", 1, 1, 1, "", 1),),
+    "delete_dead_letters": ("a",),
+    "delete_dead_letter": (1,),
+    "pause": (Pause(1, "410"),),
+    "resume": (),
+    "paused": (),
+    "undelivered": (10,),
+    "news_told": ([(1, 1)],),
 }
 
 
