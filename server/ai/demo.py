@@ -1,12 +1,14 @@
 """A built-in persona that answers from a script: no network, and never twice the same if it can help it."""
 
+import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, NamedTuple
 
 from server.core.turn_rules import Turn
-from server.protocol import MessageType
+from server.protocol import Finish, MessageType
 
 
 class _Topic(NamedTuple):
@@ -142,22 +144,35 @@ _GENERAL: Final = (
 )
 _BURST: Final = ("So much at once, I love it. ", "Wait, let me catch up. ", "You're on a roll! ")
 _SHORT_LENGTH: Final = 12  # characters
+_WORD_SECONDS: Final = 0.08  # about twice as fast as people read, as the models of the day write
+_ANSWER_SECONDS: Final = 2.0  # a whole answer, however long
+_WORD: Final = re.compile(r"\s*\S+")
 
 
 class DemoResponder:
-    """Implements Responder. The same turn gets the same answer."""
+    """Implements Responder. The same turn gets the same answer, word by word."""
 
-    async def answer(self, turn: Turn) -> AsyncIterator[str]:
-        chance = random.Random(f"{turn.conversation.epoch}:{turn.last_seq}")
-        said = {m.data for m in turn.history if m.type is MessageType.AI_RESPONSE}
-        name = str(turn.conversation.ai.get("name") or "Alex")
-        lines = [line.format(name=name) for line in _lines_for([m.data for m in turn.messages])]
-        opening = chance.choice(_BURST) if len(turn.messages) > 2 else ""
-        fresh = [line for line in lines if not any(text.endswith(line) for text in said)]
-        yield opening + chance.choice(fresh or lines)
+    async def answer(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
+        words = _WORD.findall(_answer_to(turn))
+        pause = min(_WORD_SECONDS, _ANSWER_SECONDS / len(words))
+        began = time.monotonic()
+        for number, word in enumerate(words):
+            if number:  # by the clock, so that late timers do not add up
+                await asyncio.sleep(began + number * pause - time.monotonic())
+            yield word
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _answer_to(turn: Turn) -> str:
+    chance = random.Random(f"{turn.conversation.epoch}:{turn.last_seq}")
+    said = {m.data for m in turn.history if m.type is MessageType.AI_RESPONSE}
+    name = str(turn.conversation.ai.get("name") or "Alex")
+    lines = [line.format(name=name) for line in _lines_for([m.data for m in turn.messages])]
+    opening = chance.choice(_BURST) if len(turn.messages) > 2 else ""
+    fresh = [line for line in lines if not any(text.endswith(line) for text in said)]
+    return opening + chance.choice(fresh or lines)
 
 
 def _lines_for(texts: Sequence[str]) -> Sequence[str]:

@@ -39,7 +39,7 @@ class StreamParser:
         self._visible = Visible()
         self.fault: Refused | None = None  # why it broke off: upstream_error, validation_failed, too_large
         self.reason: str | None = None  # why the model ended, in its provider's word
-        self.finish: Finish | None = None  # why the text is not whole, where the reason says that
+        self.finish: Finish | None = None  # why the text is not whole, where the stream says that
         self.is_done = False  # [DONE] has come
         self.tokens = 0  # pieces that the model has made so far, thoughts among them
 
@@ -53,8 +53,12 @@ class StreamParser:
         return self._read(self._reader.feed(data))
 
     def close(self) -> str:
-        """Return the rest of the text. Call it when the body ended regularly, or to read no further."""
-        return self._read(self._reader.close()) + ("" if self.fault else self._visible.close())
+        """Return the rest of the text, where the body ended regularly."""
+        return self._read(self._reader.close()) + ("" if self.fault else self.stop())
+
+    def stop(self) -> str:
+        """Return the rest of the text that was read, for who reads no further."""
+        return self._visible.close()
 
     def _read(self, pieces: Iterator[Piece]) -> str:
         shown = []
@@ -69,9 +73,10 @@ class StreamParser:
     def _note(self, piece: Piece) -> None:
         self.is_done = piece.is_last
         self.tokens += bool(piece.text or piece.is_thought)
-        if piece.reason is not None and self.finish is None:  # nothing takes back that it is not whole
+        if piece.reason is not None:
             self.reason = piece.reason.lower().replace("-", "_")
-            self.finish = _FINISHES.get(self.reason)
+        finish = Finish.CONTENT_FILTER if piece.is_refusal else _FINISHES.get(self.reason or "")
+        self.finish = self.finish or finish  # nothing takes back that the text is not whole
         if self.reason == "error":
             raise upstream_error("finish reason error")
 

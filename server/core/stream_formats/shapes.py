@@ -5,8 +5,6 @@ from typing import Any, Final, NamedTuple
 
 from server.core.stream_formats.faults import upstream_error
 
-_REFUSAL: Final = "refusal"
-
 
 class Piece(NamedTuple):
     """What one event of a stream brings. `reason`: why the model ended, in its provider's word."""
@@ -14,6 +12,7 @@ class Piece(NamedTuple):
     text: str = ""
     reason: str | None = None
     is_thought: bool = False  # the model works, though nothing of that is text: reasoning, a tool call
+    is_refusal: bool = False  # the text is the model's own words of refusal: they are for the user
     is_last: bool = False
 
 
@@ -47,7 +46,7 @@ def _read_chat_chunk(choices: list[Any]) -> Piece:
     reason = _string(choice.get("finish_reason")) or None  # "": an old Ollama's "not yet"
     refusal = _string(delta.get("refusal"))
     is_thought = any(value for key, value in delta.items() if key != "role")
-    return Piece(_content(delta.get("content")) + refusal, _REFUSAL if refusal else reason, is_thought)
+    return Piece(_content(delta.get("content")) + refusal, reason, is_thought, bool(refusal))
 
 
 def _content(content: Any) -> str:
@@ -69,8 +68,7 @@ def _read_delta(fields: Mapping[str, Any]) -> Piece:
 
 
 def _read_refusal(fields: Mapping[str, Any]) -> Piece:
-    """Read the model's own words of refusal: they are for the user, so they are text."""
-    return Piece(_string(fields.get("delta")), _REFUSAL)
+    return Piece(_string(fields.get("delta")), is_refusal=True)
 
 
 def _read_incomplete_response(fields: Mapping[str, Any]) -> Piece:

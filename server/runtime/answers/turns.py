@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from server.core.model import Position, Refused
 from server.core.signal_data import ReadUpTo
 from server.core.turn_rules import OpenTurn, Turn
 from server.ports import MessageStore, Responder, ResponderFailed, StoreUnavailable
-from server.protocol import ErrorCode
+from server.protocol import ErrorCode, Finish
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.base.background import Background
 from server.runtime.base.metrics import Metrics
@@ -192,7 +193,8 @@ class Turns:
             writing.cancel()
 
     async def _collect(self, turn: Turn) -> str:
-        return "".join([piece async for piece in self._responder.answer(turn)]).strip()
+        async with aclosing(self._responder.answer(turn)) as pieces:
+            return "".join([piece async for piece in pieces if not isinstance(piece, Finish)])
 
     async def _say(self, room: Room, turn: Turn, text: str) -> bool:
         """Saves the answer with its position, under an id that the turn gives; False where that is taken."""

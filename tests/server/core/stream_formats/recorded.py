@@ -74,7 +74,7 @@ OPENAI_REFUSAL = Recorded(
     ),
     "I'm sorry, no.",
     Finish.CONTENT_FILTER,
-    "refusal",
+    "stop",
 )
 AZURE = Recorded(
     "sse",
@@ -251,7 +251,6 @@ RESPONSES_REFUSAL = Recorded(
     ),
     "I can't do that.",
     Finish.CONTENT_FILTER,
-    "refusal",
 )
 RESPONSES_FAILED = Recorded(
     "sse",

@@ -61,6 +61,12 @@ def test_the_reason_is_the_providers(recorded: Recorded) -> None:
         assert parser.reason == recorded.reason
 
 
+def test_who_reads_no_further_gets_what_was_held_back() -> None:
+    parser = chat_completion_parser()
+    body = chunk({"content": "1 <"}) + "\n\n" + chunk({}, "stop") + '\n\ndata: {"choices":[],"usa'
+    assert (parser.feed(body.encode()), parser.reason, parser.stop()) == ("1 ", "stop", "<")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_plain_text_is_itself_but_for_thoughts_and_what_is_white_at_its_beginning(end: str) -> None:
     body = PLAIN_TEXT.body(end)

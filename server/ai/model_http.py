@@ -1,0 +1,92 @@
+"""Speaks HTTP with a model's server: the client, and what its refusals say."""
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any, Final
+
+import httpx2
+
+from server.core.retrying import FailureKind, parse_retry_after
+from server.core.stream_formats import error_text
+from server.ports import ResponderFailed
+
+_CONNECT_SECONDS: Final = 10.0  # for TCP and TLS; who has not answered by then is not there
+_MAX_ERROR_BYTES: Final = 16 * 1024
+_ERROR_SECONDS: Final = 2.0  # in which the body of an error has to come
+# Beside 5xx: what the same request may do better soon.
+_PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
+
+
+def open_client(url: str) -> httpx2.AsyncClient:
+    """Make a client for that server. It obeys HTTP_PROXY and its like, but never for this machine.
+
+    It follows no redirects, so that the key goes where the settings say and nowhere else. Raises ValueError
+    where the proxy's address cannot be used.
+    """
+    try:
+        return httpx2.AsyncClient(
+            trust_env=not is_loopback(httpx2.URL(url).host),
+            timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),  # the rest is the responder's own
+            limits=httpx2.Limits(max_connections=None),
+            headers={"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"},
+        )
+    except (ImportError, httpx2.InvalidURL) as fault:  # SOCKS wants another package
+        raise ValueError(f"the proxy of the environment cannot be used: {fault}") from fault
+
+
+def shown(url: httpx2.URL) -> str:
+    """Write an address as logs may show it: without a user, a password or a query."""
+    return f"{url.scheme}://{url.netloc.decode()}{url.path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether the host is this machine."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+async def refusal_of(response: httpx2.Response, secret: str) -> ResponderFailed:
+    """Make the failure that an open response other than 200 stands for; `secret` is told nobody."""
+    words = await _words_of(response)
+    if response.is_redirect:
+        words = f"it redirects to {response.headers['Location']}: set ai.base_url to where the API is"
+    text = f"{shown(response.request.url)} answered {response.status_code}: {words}"
+    if secret:
+        text = text.replace(secret, "***")
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+    return ResponderFailed(text, _kind_of(response.status_code), retry_after)
+
+
+def _kind_of(status: int) -> FailureKind:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return FailureKind.RATE_LIMITED
+    if status in _PASSING or status < 300 or status >= 500:
+        return FailureKind.UPSTREAM_ERROR
+    return FailureKind.REFUSED
+
+
+async def _words_of(response: httpx2.Response) -> str:
+    body = b""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_ERROR_SECONDS):
+            async for data in response.aiter_bytes():
+                body += data
+                if len(body) > _MAX_ERROR_BYTES:
+                    break
+    text = body.decode("utf-8", "replace")
+    return error_text(_error_in(text)) or "no reason given"
+
+
+def _error_in(text: str) -> Any:
+    """Find the error object where providers put it; FastAPI's services call it `detail`."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return (body.get("error") or body.get("detail") or body) if isinstance(body, dict) else text

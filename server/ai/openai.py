@@ -1,0 +1,180 @@
+"""Lets a model answer, through any API that speaks OpenAI's chat completions."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import httpx2
+
+from server.ai.model_http import open_client, refusal_of, shown
+from server.core.model import StoredMessage
+from server.core.retrying import FailureKind
+from server.core.stream_formats import StreamParser, chat_completion_parser
+from server.core.turn_rules import Turn
+from server.ports import ResponderFailed
+from server.protocol import ErrorCode, Finish, MessageType
+
+T = TypeVar("T")
+
+_WHOLE: Final = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One AI's character: its system prompt, and its own model and params where it has them."""
+
+    prompt: str
+    model: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Where the API is and what it is asked for; `personas` by the AI's id. Timeouts in seconds."""
+
+    base_url: str
+    model: str
+    api_key: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    personas: Mapping[str, Persona] = field(default_factory=dict)
+    first_token_timeout: float = 60.0
+    idle_timeout: float = 30.0
+    answer_timeout: float = 300.0
+
+
+class OpenAIResponder:
+    """Implements Responder. Each answer is one request; its connection ends with it, however it ends."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        self._url = _endpoint(config.base_url)
+        key = config.api_key.strip()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = open_client(config.base_url)
+
+    async def answer(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
+        parser, watch = chat_completion_parser(), _Watch(self._config)
+        is_empty = True
+        async with aclosing(self._receive(turn, watch)) as received:
+            async for data in received:
+                if text := parser.feed(data):
+                    is_empty = False
+                    yield text
+                if parser.reason or parser.is_over:  # nobody waits for [DONE]
+                    break
+                watch.note(parser.tokens)
+        if rest := parser.stop() if parser.reason or parser.is_over else parser.close():
+            is_empty = False
+            yield rest
+        finish = _judge(parser, is_empty)
+        if finish is not None:
+            yield finish
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _receive(self, turn: Turn, watch: "_Watch") -> AsyncGenerator[bytes, None]:
+        """Send the request and yield the bytes of its answer. Raises ResponderFailed."""
+        body = _request_body(self._config, turn)
+        request = self._client.build_request("POST", self._url, json=body, headers=self._headers)
+        try:
+            response = await watch.limit(self._client.send(request, stream=True))
+            async with aclosing(response):
+                if response.status_code != httpx2.codes.OK:
+                    raise await refusal_of(response, self._config.api_key)
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    while (data := await watch.limit(anext(chunks, None))) is not None:
+                        yield data
+        except httpx2.HTTPError as fault:
+            raise _unreachable(fault, self._url) from fault
+
+
+class _Watch:
+    """Keeps the deadlines of one answer: of its first token, between two tokens, and of the whole."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        self._now = asyncio.get_running_loop().time
+        self._end = self._now() + config.answer_timeout
+        self._deadline = self._now() + config.first_token_timeout
+        self._tokens = 0
+
+    def note(self, tokens: int) -> None:
+        """Hear how many tokens have come so far. Comments bring none."""
+        if tokens > self._tokens:
+            self._tokens = tokens
+            self._deadline = self._now() + self._config.idle_timeout
+
+    async def limit(self, awaited: Awaitable[T]) -> T:
+        """Await it up to the next deadline. Raises ResponderFailed then."""
+        try:
+            async with asyncio.timeout_at(min(self._deadline, self._end)):
+                return await awaited
+        except TimeoutError as fault:
+            raise ResponderFailed(self._complaint(), FailureKind.TIMEOUT) from fault
+
+    def _complaint(self) -> str:
+        config = self._config
+        if self._deadline > self._end:
+            return f"the answer was not finished within {config.answer_timeout:g} s"
+        if self._tokens:
+            return f"the model stopped writing for {config.idle_timeout:g} s"
+        return f"the model wrote nothing within {config.first_token_timeout:g} s"
+
+
+def _endpoint(base_url: str) -> httpx2.URL:
+    """Add the path of the chat completions; a query (Azure's api-version) stays behind it."""
+    url = httpx2.URL(base_url)
+    return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+
+
+def _request_body(config: ModelConfig, turn: Turn) -> dict[str, Any]:
+    persona = config.personas.get(turn.conversation.ai["id"]) or Persona("")
+    return {
+        **config.params,
+        **persona.params,
+        "model": persona.model or config.model,
+        "messages": list(_messages(persona.prompt, turn)),
+        "stream": True,
+    }
+
+
+def _messages(prompt: str, turn: Turn) -> Iterator[dict[str, str]]:
+    if prompt:
+        yield {"role": "system", "content": prompt}
+    for message in (*turn.history, *turn.messages):
+        yield {"role": _role_of(message), "content": message.data}
+
+
+def _role_of(message: StoredMessage) -> str:
+    return "assistant" if message.type is MessageType.AI_RESPONSE else "user"
+
+
+def _judge(parser: StreamParser, is_empty: bool) -> Finish | None:
+    """Decide whether the answer is whole (None), or why not. Raises ResponderFailed where nothing tells."""
+    if parser.reason is None or (parser.finish is None and parser.reason != _WHOLE):
+        raise _broken(parser)
+    if is_empty:
+        raise ResponderFailed("the model gave an answer in which nothing can be shown", FailureKind.EMPTY)
+    return parser.finish
+
+
+def _broken(parser: StreamParser) -> ResponderFailed:
+    if parser.fault is not None:
+        is_told = parser.fault.code is ErrorCode.UPSTREAM_ERROR
+        return ResponderFailed(
+            parser.fault.text, FailureKind.UPSTREAM_ERROR if is_told else FailureKind.TRUNCATED
+        )
+    if parser.reason is not None:
+        return ResponderFailed(f"the model ended with {parser.reason}", FailureKind.UPSTREAM_ERROR)
+    return ResponderFailed("the answer ended without a finish_reason", FailureKind.TRUNCATED)
+
+
+def _unreachable(fault: httpx2.HTTPError, url: httpx2.URL) -> ResponderFailed:
+    """Make the failure of a connection that could not be made, or broke."""
+    if isinstance(fault, httpx2.LocalProtocolError):  # its words are the header that cannot be sent: the key
+        return ResponderFailed(f"{shown(url)}: ai.api_key cannot be sent as a header", FailureKind.REFUSED)
+    kind = FailureKind.TIMEOUT if isinstance(fault, httpx2.TimeoutException) else FailureKind.UNREACHABLE
+    return ResponderFailed(f"{shown(url)}: {str(fault) or type(fault).__name__}", kind)
