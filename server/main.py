@@ -14,6 +14,7 @@ import uvloop
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from server.ai.model_http import UnusableProxy
 from server.api.access import OPEN_FOLDER, Access, Keys, describe_access
 from server.api.ai_messages import ai_messages_router
 from server.api.ai_signals import ai_signals_router
@@ -127,6 +128,11 @@ def serve(settings: Settings) -> int:
     except UnusableKey as fault:
         key = "auth.jwt_public_key_file" if settings.auth.jwt_public_key_file else "auth.jwt_secret"
         print(f"chatctl: {key} = {shown(key, settings.value_of(key))}: {fault}", file=sys.stderr)
+        return _CANNOT_START
+    except UnusableProxy as fault:
+        print(
+            f"chatctl: ai.base_url = {shown('ai.base_url', settings.ai.base_url)}: {fault}", file=sys.stderr
+        )
         return _CANNOT_START
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from server.ai.demo import DemoResponder
+from server.ai.openai import ModelConfig, OpenAIResponder, Persona
 from server.api.ai_messages import AIMessages
 from server.api.ai_room import AIRooms
 from server.api.ai_signals import AISignals
@@ -30,7 +31,7 @@ from server.runtime.base.tokens import Tokens
 from server.runtime.messages.join import JoinConfig
 from server.runtime.messages.receiver import FrameLimits
 from server.runtime.node import Node, NodeConfig
-from server.settings import Settings
+from server.settings import AI, Settings
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
 from server.store.timed import TimedStore
@@ -59,13 +60,14 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open the store and start the node; end both in the reverse order.
 
-    Raises DatabaseInUse, SchemaTooNew, StoreUnavailable, UnusableKey.
+    Raises DatabaseInUse, SchemaTooNew, StoreUnavailable, UnusableKey, UnusableProxy.
     """
     store = TimedStore(make_store(settings), settings.store.timeout)
     await store.open()
-    responder = make_responder(settings)
+    responder: Responder | None = None
     node: Node | None = None
     try:
+        responder = make_responder(settings)
         node = Node(node_config(settings), store, responder, make_tokens(settings))
         node.start()
         yield _services(settings, node)
@@ -136,8 +138,26 @@ def make_store(settings: Settings) -> MessageStore:
 
 
 def make_responder(settings: Settings) -> Responder | None:
-    """Who `ai.responder` names; None where AI services speak through the REST API alone."""
-    return DemoResponder() if settings.ai.responder == "demo" else None
+    """Make the one that `ai.responder` names; None where AI services speak through the REST API alone.
+
+    Raises UnusableProxy.
+    """
+    if settings.ai.responder == "demo":
+        return DemoResponder()
+    return OpenAIResponder(_model_config(settings.ai)) if settings.ai.responder == "openai" else None
+
+
+def _model_config(ai: AI) -> ModelConfig:
+    return ModelConfig(
+        ai.base_url,
+        ai.model,
+        ai.api_key.get_secret_value(),
+        ai.params,
+        {it.id: Persona(it.prompt, it.model, it.params) for it in ai.personas},
+        ai.first_token_timeout,
+        ai.idle_timeout,
+        ai.answer_timeout,
+    )
 
 
 def make_tokens(settings: Settings) -> Tokens | None:

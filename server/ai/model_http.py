@@ -21,11 +21,15 @@ _ERROR_SECONDS: Final = 2.0  # in which the body of an error has to come
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
 
 
+class UnusableProxy(Exception):
+    """HTTP_PROXY or its like names what is no proxy of ours; the text says why."""
+
+
 def open_client(url: str) -> httpx2.AsyncClient:
     """Make a client for that server. It obeys HTTP_PROXY and its like, but never for this machine.
 
-    It follows no redirects, so that the key goes where the settings say and nowhere else. Raises ValueError
-    where the proxy's address cannot be used.
+    It follows no redirects, so that the key goes where the settings say and nowhere else. Raises
+    UnusableProxy.
     """
     try:
         return httpx2.AsyncClient(
@@ -34,8 +38,8 @@ def open_client(url: str) -> httpx2.AsyncClient:
             limits=httpx2.Limits(max_connections=None),
             headers={"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"},
         )
-    except (ImportError, httpx2.InvalidURL) as fault:  # SOCKS wants another package
-        raise ValueError(f"the proxy of the environment cannot be used: {fault}") from fault
+    except (ImportError, ValueError, httpx2.InvalidURL) as fault:  # SOCKS wants another package
+        raise UnusableProxy(f"the proxy of the environment cannot be used: {fault}") from fault
 
 
 def shown(url: httpx2.URL) -> str:

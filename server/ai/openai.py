@@ -26,7 +26,7 @@ class Persona:
     """One AI's character: its system prompt, and its own model and params where it has them."""
 
     prompt: str
-    model: str | None = None
+    model: str = ""  # "": the config's
     params: Mapping[str, Any] = field(default_factory=dict)
 
 

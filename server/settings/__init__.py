@@ -3,7 +3,7 @@
 Only `server.main`, `server.wiring` and `chatctl` read settings; all others are handed values.
 """
 
-from server.settings.companions import Persona
+from server.settings.companions import AI, Persona
 from server.settings.load import SettingsError, load_settings
 from server.settings.masking import masked, shown
 from server.settings.notbuilt import NOT_BUILT_YET, note, unbuilt
@@ -11,6 +11,7 @@ from server.settings.schema import SECTIONS, Settings, keys
 from server.settings.warn import guessable, warnings
 
 __all__ = [
+    "AI",
     "NOT_BUILT_YET",
     "SECTIONS",
     "Persona",

@@ -19,14 +19,6 @@ NOT_BUILT_YET = frozenset(
         "ai.webhook_timeout",
         "ai.webhook_attempts",
         "ai.webhook_concurrency",
-        "ai.base_url",
-        "ai.model",
-        "ai.api_key",
-        "ai.params",
-        "ai.first_token_timeout",
-        "ai.idle_timeout",
-        "ai.answer_timeout",
-        "ai.personas",
         "moderation.*",
         "disclosure.*",
     }
@@ -34,7 +26,7 @@ NOT_BUILT_YET = frozenset(
 """Keys, or whole sections as `section.*`. A feature that lands takes its keys out."""
 
 NOT_BUILT_VALUES: Final[dict[str, tuple[str, ...]]] = {
-    "ai.responder": ("webhook", "openai"),
+    "ai.responder": ("webhook",),
     "ai.interrupt": ("rollback",),
     "store.url": ("postgresql://",),
 }

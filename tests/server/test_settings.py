@@ -494,22 +494,21 @@ def test_what_is_not_built_yet_is_warned_of_with_what_comes_of_it(tmp_path: Path
     toml = """
     [store]\nurl = "postgresql://user:hush@host/db"
     [backplane]\nurl = "redis://host"
-    [ai]\nresponder = "openai"\nbase_url = "http://host/v1"\nmodel = "m"
+    [ai]\nresponder = "webhook"\nwebhook_url = "http://host/turns"
     """
     lines = [line.replace(f" ({tmp_path}/chat.toml)", "") for line in warnings(load(tmp_path, toml))]
     assert lines == [
         'store.url = "postgresql://********@host/db": not built yet, the server does not start with it',
         'backplane.url = "redis://host": not built yet, has no effect',
-        'ai.responder = "openai": not built yet, has no effect',
-        'ai.base_url = "http://host/v1": not built yet, has no effect',
-        'ai.model = "m": not built yet, has no effect',
+        'ai.responder = "webhook": not built yet, has no effect',
+        'ai.webhook_url = "http://host/turns": not built yet, has no effect',
     ]
 
 
 def test_a_manual_says_what_waits_for_its_feature() -> None:
     assert note("server.port") == ""
-    assert note("backplane.url") == note("ai.model") == "Not built yet."
-    assert note("ai.responder") == "Not built yet: webhook, openai."
+    assert note("backplane.url") == note("ai.webhook_url") == "Not built yet."
+    assert note("ai.responder") == "Not built yet: webhook."
 
 
 def test_settings_do_not_show_secrets_when_printed(tmp_path: Path) -> None:

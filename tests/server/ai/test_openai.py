@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from server.ai.model_http import UnusableProxy
 from server.ai.openai import ModelConfig, OpenAIResponder, Persona
 from server.core.retrying import FailureKind
 from server.core.turn_rules import Turn
@@ -487,7 +488,7 @@ def test_the_proxy_of_the_environment_is_used_but_not_for_this_machine(
 
 def test_a_proxy_that_cannot_be_used_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "gopher://127.0.0.1:1")
-    with pytest.raises(ValueError, match="proxy"):
+    with pytest.raises(UnusableProxy, match="proxy"):
         OpenAIResponder(ModelConfig("https://model.example/v1", "m"))
 
 
