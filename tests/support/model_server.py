@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,8 @@ class ModelServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._server = self._run(asyncio.start_server(self._accept, "127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def reply(self, *steps: bytes | float, **fields: Any) -> None:
@@ -73,26 +74,35 @@ class ModelServer:
 
     async def _stop(self) -> None:
         self._server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
+        await asyncio.sleep(0.01)  # for connections that were accepted and not begun
+        for task, writer in list(self._serving.items()):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            writer.transport.abort()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._serving[task] = writer
+        task.add_done_callback(self._serving.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        sending: asyncio.Future[None] | None = None
+        try:
             request = await _read_request(reader)
             reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
             self.requests.append(request)
             self._arrived.release()
             sending = asyncio.ensure_future(_send(reply, writer))
-            try:
-                await reader.read()  # one request a connection: what comes is its end
-                request.gone_at = time.monotonic()
-                request.gone.set()
-            finally:
+            await reader.read()  # one request a connection: what comes is its end
+            request.gone_at = time.monotonic()
+            request.gone.set()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            if sending is not None:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-        writer.close()
+            writer.transport.abort()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request:
