@@ -31,7 +31,6 @@ from server.store.sqlite_turns import MESSAGE_COLUMNS, message_of
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
     MAX_ROWS,
-    NotAtOnce,
     SqliteWriter,
     conversation_of,
     find_message,
@@ -47,9 +46,11 @@ log = structlog.get_logger()
 # a second brings, and at most so many rows, some 70 MiB.
 _CHECKPOINT_ROWS: Final = 16000
 _WORTH_A_CHECKPOINT: Final = 500  # rows: a log that never grows beyond is left alone
-# Handing a commit to the thread and its result back takes as long as a commit on a fast disk. There, a
-# small batch is committed by the loop itself; where a disk is slow, or becomes so, nothing waits for it.
+# The way back by a turn of the loop takes as long as a commit on a fast disk. So the loop waits for a small
+# batch where such commits have been quick; and never longer than that, since any of them may be the one that
+# the disk holds up.
 _QUICK_SECONDS: Final = 0.002
+_PATIENCE_SECONDS: Final = 0.002
 _SMALL_BATCH: Final = 16
 _MARK_SECONDS: Final = 1.0  # by so much of its messages may a backup that is restored after a crash be missed
 _CACHE_KIB: Final = 16384
@@ -131,7 +132,7 @@ class SqliteStore:
         except SchemaTooNew:
             self._lock.release()
             raise
-        self._thread = Worker("sqlite-writer")
+        self._thread = Worker("sqlite-writer", _PATIENCE_SECONDS)
         self._reader_thread = Worker("sqlite-reader")
 
     async def close(self) -> None:
@@ -162,23 +163,15 @@ class SqliteStore:
             return self._commit(lambda: self._writer.save(batch))
         if self._commit_seconds > _QUICK_SECONDS or self._thread.pending:
             return self._commit(lambda: self._save_small(batch))
-        started = time.perf_counter()
-        try:
-            return DoneCommit(self._writer.save_at_once(batch))
-        except NotAtOnce as rest:
-            return self._commit(rest.finish)
-        finally:
-            self._note_small_commit(started)
+        saved = self._thread.submit_and_wait(lambda: self._save_small(batch))
+        return PendingCommit(saved) if isinstance(saved, asyncio.Future) else DoneCommit(saved)
 
     def _save_small(self, batch: Batch[Draft]) -> list[Outcome]:
+        """Saves in the thread, and follows how long that takes: a moving average over some ten."""
         started = time.perf_counter()
         saved = self._writer.save(batch)
-        self._note_small_commit(started)
-        return saved
-
-    def _note_small_commit(self, started: float) -> None:
-        """Follows how long they take: a moving average over some ten of them."""
         self._commit_seconds += (time.perf_counter() - started - self._commit_seconds) / 8
+        return saved
 
     def create_conversations(self, batch: Batch[NewConversation]) -> Commit[Conversation]:
         return self._commit(lambda: self._writer.create_conversations(batch))

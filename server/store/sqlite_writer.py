@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -97,14 +97,6 @@ _GONE: Final = Outcome.refused(CONVERSATION_GONE)
 _CANNOT_BE_STORED: Final = Outcome.refused(CANNOT_BE_STORED)
 
 
-class NotAtOnce(Exception):
-    """A save is out of the ordinary and may take its time: `finish` is the rest, not for the event loop."""
-
-    def __init__(self, finish: Callable[[], list[Outcome]]) -> None:
-        super().__init__()
-        self.finish = finish
-
-
 class _NoConversation(Exception):
     """The conversation was deleted while a message for it was on its way."""
 
@@ -162,18 +154,7 @@ class SqliteWriter:
         except apsw.Error as fault:
             self._tell(fault)
             return [_UNSAVED for _ in batch.claim()]
-        try:
-            return self._save(drafts) if drafts else []
-        except NotAtOnce as rest:
-            return rest.finish()
-
-    def save_at_once(self, batch: Batch[Draft]) -> list[Outcome]:
-        """Does the same without waiting. Raises NotAtOnce where something is in the way."""
-        try:
-            self._cursor.execute("BEGIN IMMEDIATE")
-        except apsw.Error:
-            raise NotAtOnce(partial(self.save, batch)) from None
-        return self._save(batch.claim())
+        return self._save(drafts) if drafts else []
 
     def checkpoint(self) -> None:
         """Copies the log back into the database. Fails when it is busy: the next one has it all."""
@@ -181,7 +162,7 @@ class SqliteWriter:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _save(self, drafts: list[Draft]) -> list[Outcome]:
-        """Does the common case: all are new and the database does as it is told. Raises NotAtOnce."""
+        """Does the common case: all are new and the database does as it is told."""
         try:
             rows = list(map(self._row, drafts))
             self._insert(rows)
@@ -189,7 +170,7 @@ class SqliteWriter:
                 self._do_duties()
         except Exception:
             self._undo(drafts)
-            raise NotAtOnce(partial(self._save_one_by_one, drafts)) from None
+            return self._save_one_by_one(drafts)
         return self._commit(drafts, all_saved(map(_SEQ, rows)))
 
     def create_conversations(self, batch: Batch[NewConversation]) -> list[Conversation]:
@@ -308,10 +289,7 @@ class SqliteWriter:
         except Exception:
             self._undo(drafts)
             raise
-        try:
-            return self._commit(drafts, outcomes)
-        except NotAtOnce as rest:
-            return rest.finish()
+        return self._commit(drafts, outcomes)
 
     def _save_one(self, draft: Draft) -> Outcome:
         try:
@@ -355,7 +333,7 @@ class SqliteWriter:
         except apsw.Error as fault:
             self._tell(fault)
             is_cut_short = getattr(fault, "extendedresult", 0) in _CUT_SHORT
-            raise NotAtOnce(partial(self._look_up, drafts, outcomes, is_cut_short)) from None
+            return self._look_up(drafts, outcomes, is_cut_short)
         self._fault = ""
         return outcomes
 

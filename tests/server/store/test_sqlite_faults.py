@@ -39,11 +39,12 @@ def tap() -> Tap:
     return Tap()
 
 
-@pytest.fixture(params=["in its thread", "on the loop"])
+@pytest.fixture(params=["nobody waits for it", "the loop waits for it"])
 def store(
     request: pytest.FixtureRequest, tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> SqliteStore:
     monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 60.0 if "loop" in request.param else 0.0)
+    monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 0.05)
     return SqliteStore(tmp_path / "chat.db", connection=tap.connection)
 
 
