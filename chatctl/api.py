@@ -7,12 +7,12 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from chatctl.client.network import NetworkMisconfigured, http_options, proxy_for
 from chatctl.failure import MISUSED, CommandError
 
 # Longer than any typing_delay that people wait for (send-ai --typing answers after it).
 TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 _NO_KEY = "; give the server's key with --api-key or CHATCTL_API_KEY"
 _WRONG_KEY = "; check --api-key or CHATCTL_API_KEY"
@@ -46,11 +46,14 @@ class Api:
             )
         self.url = url.rstrip("/")
         self._has_key = bool(api_key)
+        try:
+            options = http_options(self.url, proxy=proxy_for(self.url))
+        except NetworkMisconfigured as error:
+            raise CommandError(str(error), exit_code=MISUSED) from None
         self._client = httpx2.Client(
-            base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx2.Timeout(timeout, connect=CONNECT_TIMEOUT),
-            trust_env=host not in LOOPBACK,  # a company's proxy does not know the way to this machine
+            **options,
         )
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
+from chatctl.client.network import certificates, proxy_for
 from chatctl.failure import CommandError
 
 
@@ -17,7 +18,14 @@ def ack_milliseconds(url: str, user: str, conversation: str, token: str | None, 
     address = f"ws{url.removeprefix('http')}/ws/{user}?{urlencode({'conversation_id': conversation})}"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with connect(address, additional_headers=headers, open_timeout=timeout, close_timeout=1) as socket:
+        with connect(
+            address,
+            additional_headers=headers,
+            proxy=proxy_for(url),
+            ssl=certificates() if url.startswith("https") else None,
+            open_timeout=timeout,
+            close_timeout=1,
+        ) as socket:
             _await(socket, "SYSTEM", None, timeout)
             return _round_trip(socket, timeout)
     except ConnectionClosed as closed:

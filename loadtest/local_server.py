@@ -13,6 +13,7 @@ from typing import Final
 
 import httpx2
 
+from chatctl.client.network import http_options
 from loadtest.free_port import free_port
 
 _START_TIMEOUT: Final = 30.0
@@ -112,6 +113,7 @@ def _own_environment() -> dict[str, str]:
 def is_alive(url: str) -> bool:
     """Whether a chat server answers there."""
     try:
-        return httpx2.get(f"{url}/health/live", timeout=5.0, trust_env=False).is_success
+        with httpx2.Client(timeout=5.0, **http_options(url, proxy=None)) as client:
+            return client.get("/health/live").is_success
     except (httpx2.HTTPError, httpx2.InvalidURL):
         return False

@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx2
 
-Frame = dict[str, Any]
+from chatctl.client.network import http_options
+from server.protocol import MAX_PAGE
 
-_PAGE = 200  # the most that one page of history holds
+Frame = dict[str, Any]
 
 
 class RestError(Exception):
@@ -26,7 +27,8 @@ class Rest:
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 10.0) -> None:
         headers = {"X-API-Key": api_key} if api_key else {}
-        self._client = httpx2.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        # Without a proxy: it is the server that is measured.
+        self._client = httpx2.Client(headers=headers, timeout=timeout, **http_options(url, proxy=None))
 
     def close(self) -> None:
         self._client.close()
@@ -34,7 +36,7 @@ class Rest:
     def stats(self) -> dict[str, Any]:
         return self._json("GET", "/stats")
 
-    def page(self, conversation_id: str, after_seq: int, limit: int = _PAGE) -> list[Frame]:
+    def page(self, conversation_id: str, after_seq: int, limit: int = MAX_PAGE) -> list[Frame]:
         """The frames directly above `after_seq`, at most `limit`."""
         return list(self._page(conversation_id, after_seq, limit)["items"])
 
@@ -42,7 +44,7 @@ class Rest:
         """Every message of the conversation, from the first."""
         newest, more = 0, True
         while more:
-            page = self._page(conversation_id, newest, _PAGE)
+            page = self._page(conversation_id, newest, MAX_PAGE)
             yield from page["items"]
             more = bool(page["has_more"] and page["items"])
             newest = page["items"][-1]["seq"] if more else newest

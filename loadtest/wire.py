@@ -5,7 +5,6 @@ process when a send fails meanwhile and closes the socket: libev does not stand 
 """
 
 import socket
-import ssl
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from chatctl.client.backoff import close_code_of_refusal
+from chatctl.client.network import certificates
 from server.protocol import ABNORMAL_CLOSURE
 
 _OPEN_TIMEOUT: Final = 20.0
@@ -56,7 +56,7 @@ class Wire:
             raise Disconnected(ABNORMAL_CLOSURE, f"cannot connect: {error}") from error
         try:
             if uri.secure:
-                context = ssl.create_default_context()
+                context = certificates()
                 self._socket = context.wrap_socket(self._socket, server_hostname=uri.host)
             self._shake_hands(headers)
         except BaseException:

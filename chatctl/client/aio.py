@@ -16,6 +16,7 @@ import inspect
 import logging
 import os
 import random
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
@@ -43,7 +44,8 @@ from chatctl.client.events import (
     Unreadable,
     Welcomed,
 )
-from chatctl.client.history import History, is_loopback
+from chatctl.client.history import History
+from chatctl.client.network import certificates, proxy_for
 from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
 from server.protocol import ABNORMAL_CLOSURE
@@ -119,7 +121,9 @@ class ChatClient:
         self._api_key = api_key
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._emit = on_event or self._events.put_nowait
-        self._history = History(url, self._rest_headers)
+        self._proxy = proxy_for(url)
+        self._tls = certificates() if urlsplit(url).scheme in ("https", "wss") else None
+        self._history = History(url, self._rest_headers, self._proxy)
         self._outcomes: dict[int, asyncio.Future[Delivered | MessageFailed]] = {}
         self._running: asyncio.Task[Ended] | None = None
         self._ended: Ended | None = None
@@ -308,7 +312,8 @@ class ChatClient:
                 ping_interval=None,  # the protocol has a heartbeat of its own
                 close_timeout=_CLOSE_TIMEOUT,
                 max_size=_MAX_FRAME_BYTES,
-                proxy=None if is_loopback(self.url) else True,
+                proxy=self._proxy,
+                ssl=self._tls,
             ) as socket:
                 return await self._exchange(socket)
         except InvalidStatus as refusal:
@@ -408,7 +413,7 @@ class ChatClient:
 
 
 def _told(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno:
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
 

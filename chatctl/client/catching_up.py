@@ -7,8 +7,9 @@ from typing import Final
 
 from chatctl.client.errors import HistoryUnavailable
 from chatctl.client.events import Event, Message, Missing
-from chatctl.client.history import MAX_PAGE, History
+from chatctl.client.history import History
 from chatctl.client.session import Session
+from server.protocol import MAX_PAGE
 
 log: Final = logging.getLogger(__name__)
 

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx2
 
 from chatctl.client.errors import HistoryUnavailable
 from chatctl.client.events import Frame
+from chatctl.client.network import http_options
 
-MAX_PAGE: Final = 200  # the server's bound
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.5  # seconds; doubled after each attempt
 _LONGEST_PAUSE: Final = 10.0
@@ -22,8 +22,9 @@ class History:
     `headers` is asked before each request, since a token may be renewed.
     """
 
-    def __init__(self, origin: str, headers: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, origin: str, headers: Callable[[], dict[str, str]], proxy: str | None) -> None:
         self._origin = _http_origin(origin)
+        self._proxy = proxy
         self._headers = headers
         self._http: httpx2.AsyncClient | None = None  # made when needed: it loads certificates
 
@@ -52,16 +53,11 @@ class History:
 
     async def _get(self, path: str, query: dict[str, int]) -> httpx2.Response | httpx2.HTTPError:
         if self._http is None:
-            self._http = httpx2.AsyncClient(base_url=self._origin, trust_env=not is_loopback(self._origin))
+            self._http = httpx2.AsyncClient(**http_options(self._origin, proxy=self._proxy))
         try:
             return await self._http.get(path, params=query, headers=self._headers())
         except httpx2.HTTPError as error:
             return error
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the server is on this machine, to which a company's proxy does not know the way."""
-    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _http_origin(origin: str) -> str:

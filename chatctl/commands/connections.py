@@ -8,9 +8,8 @@ import typer
 from chatctl.api import Api
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import local_time, print_json, print_table, warn_of_more
+from server.protocol import MAX_LISTED
 
-# The server's maximum; sorted here, so all of them are asked for.
-ASKED_FOR = 1000
 Row = dict[str, Any]
 
 ORDERS: dict[str, Callable[[Row], Any]] = {
@@ -35,14 +34,14 @@ def command(
         Literal["queue", "idle", "traffic"],
         typer.Option(help="queue: who falls behind; idle: who is silent; traffic: who sends and gets most."),
     ] = "queue",
-    limit: Annotated[int, typer.Option(min=1, max=ASKED_FOR, help="Connections to show.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LISTED, help="Connections to show.")] = 50,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> None:
     """List live connections."""
     with Api(url, api_key) as api:
-        page = api.get("/stats/connections", limit=ASKED_FOR)
+        page = api.get("/stats/connections", limit=MAX_LISTED)
     rows = sorted(page["items"], key=ORDERS[sort])
     shown = rows[:limit]
     page = {"items": shown, "has_more": page["has_more"] or len(rows) > limit}
@@ -51,4 +50,4 @@ def command(
     else:
         cells = [(*(row[name] for name in COLUMNS), local_time(row["last_heartbeat"])) for row in shown]
         print_table((*(name.removesuffix("_id") for name in COLUMNS), "last heartbeat"), cells)
-        warn_of_more(page, f"--limit shows up to {ASKED_FOR}")
+        warn_of_more(page, f"--limit shows up to {MAX_LISTED}")

@@ -7,8 +7,7 @@ import typer
 from chatctl.api import Api
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import excerpt, print_json, print_table, warn_of_more
-
-ASKED_FOR = 1000  # the server's maximum
+from server.protocol import MAX_LISTED
 
 app = command_app()
 
@@ -22,12 +21,12 @@ def command(
 ) -> None:
     """List a user's conversations."""
     with Api(url, api_key) as api:
-        page = api.get("/api/conversations", user_id=user, limit=ASKED_FOR)
+        page = api.get("/api/conversations", user_id=user, limit=MAX_LISTED)
     if as_json:
         print_json(page)
     else:
         print_table(("conversation", "AI", "messages", "unread", "last message"), map(_row, page["items"]))
-        warn_of_more(page, f"these are the {ASKED_FOR} with the newest messages")
+        warn_of_more(page, f"these are the {MAX_LISTED} with the newest messages")
 
 
 def _row(conversation: dict[str, Any]) -> tuple[object, ...]:

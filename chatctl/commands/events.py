@@ -10,9 +10,8 @@ import typer
 from chatctl.api import Api, UnreachableError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json_line, warn
+from server.protocol import MAX_LISTED
 
-# The server's maximum: what happened between two polls is not missed unless it was more.
-ASKED_FOR = 1000
 POLL_SECONDS = 1.0
 Event = dict[str, Any]
 
@@ -27,7 +26,7 @@ app = command_app()
 )
 def command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that happen.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=ASKED_FOR, help="Past events to begin with.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LISTED, help="Past events to begin with.")] = 20,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = "",
     as_json: Json = False,
@@ -48,7 +47,7 @@ def command(
 
 def _go_on(api: Api, seen: list[Event]) -> list[Event]:
     try:
-        now = _newest_first(api, ASKED_FOR)
+        now = _newest_first(api, MAX_LISTED)
     except UnreachableError as error:
         warn(str(error))
         return seen

@@ -8,8 +8,7 @@ from chatctl.api import Api, segment
 from chatctl.failure import MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import local_time, print_json, print_table, warn_of_more
-
-PAGE = 200  # the server's maximum
+from server.protocol import MAX_PAGE
 
 app = command_app()
 
@@ -23,7 +22,7 @@ app = command_app()
 )
 def command(
     conversation: Annotated[str, typer.Argument(help="The conversation's id.")],
-    limit: Annotated[int, typer.Option(min=1, max=PAGE, help="Messages to show.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="Messages to show.")] = 50,
     after_seq: Annotated[int | None, typer.Option(min=0, help="Those directly above this seq.")] = None,
     before_seq: Annotated[int | None, typer.Option(min=0, help="Those directly below this seq.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole history.")] = False,
@@ -53,7 +52,7 @@ def _all(api: Api, path: str) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     has_more = True
     while has_more:
-        page = api.get(path, limit=PAGE, after_seq=items[-1]["seq"] if items else 0)
+        page = api.get(path, limit=MAX_PAGE, after_seq=items[-1]["seq"] if items else 0)
         items += page["items"]
         has_more = page["has_more"]
     return {"items": items, "has_more": False}

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from chatctl.client.network import NetworkMisconfigured
 from chatctl.failure import FAILED, MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json, print_table
@@ -245,6 +246,8 @@ def _run(settings: Launch, serve_for: Scenario | None) -> Result:
         return _watched(settings)
     except (LaunchFailed, ServerFailed) as error:
         return launch.nothing_ran(settings, str(error))
+    except NetworkMisconfigured as error:
+        raise CommandError(str(error), exit_code=MISUSED) from None
 
 
 def _run_on_own(server: LocalServer, settings: Launch, scenario: Scenario) -> Result:

@@ -8,8 +8,7 @@ from chatctl.api import Api, RefusedError, segment
 from chatctl.failure import CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import local_time, print_json, print_lines, print_table
-
-ASKED_FOR = 1000  # the server's maximum
+from server.protocol import MAX_LISTED
 
 app = command_app()
 
@@ -50,8 +49,8 @@ def _trace(api: Api, conversation: str, message_id: str) -> Any:
 
 def _search(api: Api, message_id: str) -> Any:
     """Where it is, if that is one place. A message_id is unique within its conversation only."""
-    open_now = api.get("/stats/conversations", limit=ASKED_FOR)["items"]
-    lately = api.get("/stats/events", limit=ASKED_FOR)["items"]
+    open_now = api.get("/stats/conversations", limit=MAX_LISTED)["items"]
+    lately = api.get("/stats/events", limit=MAX_LISTED)["items"]
     names = dict.fromkeys(each["conversation_id"] for each in open_now + lately)
     found = {name: trace for name in names if (trace := _trace_if_there(api, name, message_id))}
     if not found:

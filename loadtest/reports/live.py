@@ -1,6 +1,7 @@
 """The run as it happens, in a terminal."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -9,10 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chatctl.dashboard.sparkline import sparkline
 from loadtest.progress import Phase, Progress
 from loadtest.result import Point
 
-_BARS: Final = "▁▂▃▄▅▆▇█"
 _HISTORY: Final = 48
 
 
@@ -52,8 +53,8 @@ class LiveView:
     def _figures(self, progress: Progress) -> RenderableType:
         last = progress.last or Point(t=0)
         table = Table.grid(padding=(0, 3))
-        table.add_row("sent", str(progress.sent), "ACKed/s", sparkline(self._rates))
-        table.add_row("ACKed", str(progress.acked), "ACK p99", sparkline(self._latencies))
+        table.add_row("sent", str(progress.sent), "ACKed/s", _curve(self._rates))
+        table.add_row("ACKed", str(progress.acked), "ACK p99", _curve(self._latencies))
         table.add_row("NACKed", _alert(progress.nacked), "ACK", _pair(last.ack_p50, last.ack_p99))
         delivery = _pair(last.delivery_p50, last.delivery_p99)
         table.add_row("deliveries", str(progress.deliveries), "delivery", delivery)
@@ -70,12 +71,9 @@ class LiveView:
         return Text(f"server: {busy}, {work}", style="dim")
 
 
-def sparkline(values: "deque[float]") -> str:
-    """The values as a row of bars, the highest one full."""
-    top = max(values, default=0.0)
-    if not top:
-        return ""
-    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in values)
+def _curve(values: Sequence[float]) -> str:
+    """Draw the values as a row of bars, the highest one full."""
+    return sparkline(values, len(values), floor=max(values, default=0.0) or 1.0)[0]
 
 
 def _pair(p50: float | None, p99: float | None) -> str:

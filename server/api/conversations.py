@@ -14,7 +14,7 @@ from server.api.errors import ApiError, error_responses, not_found, write_respon
 from server.api.history import FRAME_EXAMPLE, frame_of
 from server.core.model import Conversation, Refused, Summary
 from server.ports import MessageStore
-from server.protocol import AI, ErrorCode, Identifier, Party, is_identifier
+from server.protocol import AI, MAX_LISTED, ErrorCode, Identifier, Party, is_identifier
 from server.runtime.messages.conversations import Conversations
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.signals.announcer import Announcer
@@ -23,7 +23,6 @@ log = structlog.get_logger()
 
 _AI_EXAMPLE: Final[dict[str, JsonValue]] = {"id": "ai_alex", "name": "Alex"}
 _MAX_AI_BYTES: Final = 4096  # it goes out with every welcome and stands in every list
-_MAX_LISTED: Final = 1000
 
 
 def _keep_small(ai: AI) -> AI:
@@ -133,7 +132,7 @@ class ConversationResource:
 
     async def _make_or_find(self, request: NewConversationRequest) -> tuple[Conversation, bool]:
         """The id made of both names lets two calls at once, on whatever nodes, make one conversation."""
-        for known, *_ in await self._store.summaries(request.user_id, _MAX_LISTED):
+        for known, *_ in await self._store.summaries(request.user_id, MAX_LISTED):
             if known.ai["id"] == request.ai.id:
                 return known, False
         try:
@@ -200,7 +199,7 @@ def conversations_router(resource: ConversationResource) -> APIRouter:
     @router.get("/conversations", responses=error_responses(503))
     async def list_of_user(
         user_id: Annotated[Identifier, Query(examples=["user123"])],
-        limit: Annotated[int, Query(ge=1, le=_MAX_LISTED)] = 200,
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 200,
     ) -> ConversationList:
         """A user's conversations with their last message and unread count, the most recent first."""
         return await resource.list(user_id, limit)

@@ -12,10 +12,9 @@ from server.core import payloads
 from server.core.model import Conversation, Refused, StoredMessage
 from server.core.timestamps import rfc3339
 from server.ports import MessageStore
-from server.protocol import ErrorCode, is_identifier
+from server.protocol import MAX_PAGE, ErrorCode, is_identifier
 from server.runtime.messages.trace import MessageTrace
 
-MAX_PAGE: Final = 200
 _SEQ = Query(ge=0, le=1 << 53, include_in_schema=False)
 _A_SEQ: Final = {"type": "integer", "minimum": 0, "maximum": 1 << 53}
 # Two parameters of which one at most may be given: only as the fields of one object can that be described.

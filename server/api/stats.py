@@ -15,14 +15,14 @@ from fastapi import APIRouter, Query
 from server.api.errors import error_responses
 from server.api.health import HealthCheck
 from server.core.timestamps import rfc3339
+from server.protocol import MAX_LISTED
 from server.runtime.base.metrics import Metrics
 from server.runtime.messages.delivery import Delivery
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Connection, Room
 
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
-_LIST_MAX: Final = 1000
-Limit = Annotated[int, Query(ge=1, le=_LIST_MAX)]
+Limit = Annotated[int, Query(ge=1, le=MAX_LISTED)]
 
 
 @dataclass(slots=True)

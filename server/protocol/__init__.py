@@ -9,6 +9,7 @@ from server.protocol.identifiers import (
     is_identifier,
     is_party,
 )
+from server.protocol.limits import MAX_LISTED, MAX_PAGE
 from server.protocol.messages import AI, ClientFrame, ErrorInfo, Gap, RateLimit, Welcome, WSMessage
 from server.protocol.types import (
     ABNORMAL_CLOSURE,
@@ -26,6 +27,8 @@ __all__ = [
     "ABNORMAL_CLOSURE",
     "ACK_TEXT",
     "AI",
+    "MAX_LISTED",
+    "MAX_PAGE",
     "PROTOCOL_VERSION",
     "SERVER_SENDER",
     "ClientFrame",

@@ -1,6 +1,7 @@
 """A tiny real HTTP server that answers like rest.md says, with what the test put in."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,9 +48,11 @@ def _nack(text: str, code: str) -> dict[str, Any]:
 
 
 @contextmanager
-def rest_server() -> Iterator[RestServer]:
+def rest_server(tls: ssl.SSLContext | None = None) -> Iterator[RestServer]:
     rest = RestServer()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(rest)) as http:
+        if tls is not None:
+            http.socket = tls.wrap_socket(http.socket, server_side=True)
         rest.url = f"http://127.0.0.1:{http.server_port}"
         thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rich.console import Console
 from loadtest import reports, slo
 from loadtest.ledger import Fault, Finding, Moment
 from loadtest.progress import Phase, Progress
-from loadtest.reports.live import LiveView, sparkline
+from loadtest.reports.live import LiveView
 from loadtest.reports.table import print_result
 from loadtest.result import Point, Result, ServerSample
 from loadtest.verdict import judge
@@ -122,11 +121,6 @@ def test_the_live_view_draws_each_second() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for part in ("starting", "measuring", "20 users", "399", "p50 1.50 ms  p99 9.25 ms", "42% CPU"):
         assert part in text
-
-
-def test_a_sparkline_is_as_high_as_its_values() -> None:
-    assert sparkline(deque([0.0, 50.0, 100.0])) == "▁▅█"
-    assert sparkline(deque([0.0])) == ""
 
 
 def test_the_page_is_one_file_without_network(result: Result) -> None:
