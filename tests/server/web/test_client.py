@@ -47,6 +47,22 @@ def test_two_devices_in_node_see_every_message_once_and_in_order_though_the_serv
     assert seen == [[[seq, f"text {seq}"] for seq in acked]] * 2
 
 
+def test_in_node_answers_grow_on_every_device_and_any_of_them_stops_one(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        told = json.loads(run("node", "tests/server/web/client/streaming.js", server.url))
+    whole = "".join(f"\U0001f600 {number} " for number in range(20))
+    assert told["nothing"] == "validation_failed"
+    for device in told["devices"]:
+        finished, stopped = device["messages"]
+        assert finished == ["whole", whole, None]
+        assert (stopped[0], stopped[2]) == ("stopped", "cancelled")
+        texts = {"whole": whole, "stopped": stopped[1]}
+        assert [text for message_id, text in device["texts"] if not texts[message_id].startswith(text)] == []
+        assert device["texts"][-1] == ["stopped", stopped[1]]  # what was shown is what is saved
+        assert len(device["texts"]) > 5
+        assert device["errors"] == []
+
+
 def test_the_types_of_client_and_page_hold() -> None:
     run("node_modules/.bin/tsc", "-p", "tsconfig.json")
 
