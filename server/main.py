@@ -1,8 +1,10 @@
 """The application, and the process that serves it."""
 
 import asyncio
+import errno
 import gc
 import resource
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -154,7 +156,9 @@ async def _serve(settings: Settings) -> int:
         try:
             await server.serve()
         except OSError as fault:
-            print(f"chatctl: server.port = {port}: {fault.strerror}", file=sys.stderr)
+            no_such_host = isinstance(fault, socket.gaierror) or fault.errno == errno.EADDRNOTAVAIL
+            key = "server.host" if no_such_host else "server.port"
+            print(f"chatctl: {key} = {shown(key, settings.value_of(key))}: {fault.strerror}", file=sys.stderr)
             return _CANNOT_START
     return 0
 

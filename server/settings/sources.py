@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -65,12 +65,11 @@ class _FileSource(TomlConfigSettingsSource):
 class _VariableSource(EnvSettingsSource):
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """Read the items of a list: JSON, or separated by commas, each as the list wants it."""
-        wanted: Any = field.annotation
         items = _items(value)
-        try:
-            return TypeAdapter(wanted).validate_python(items)
-        except ValidationError:
-            return items  # which the schema refuses, item by item
+        if not isinstance(items, list):
+            return items
+        kind = get_args(field.annotation)[0]
+        return [_typed(kind, item) for item in items]
 
 
 def from_file(path: Path | None) -> dict[str, Given]:
@@ -137,6 +136,13 @@ def _value(section: str, key: str, text: str) -> Any:
         return source()[section][key]
     except (SettingsError, RecursionError):
         return text
+
+
+def _typed(kind: Any, item: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(item)
+    except ValidationError:
+        return item  # which the schema refuses
 
 
 def _items(text: str) -> Any:

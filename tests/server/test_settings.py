@@ -196,6 +196,7 @@ def test_a_key_that_is_a_table_is_replaced_as_a_whole(tmp_path: Path) -> None:
         ("{", "should be a list"),
         ("[" * 100_000, "should be a list"),
         ("[[1], 2]", "should be a valid number"),
+        ("0.5,x", "should be a valid number"),
     ],
 )
 def test_a_variable_that_is_no_list_is_one_fault(tmp_path: Path, text: str, fault: str) -> None:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,12 @@ def test_a_start_tells_the_addresses_and_who_answers(empty_folder: Path, respond
     assert [line.split()[0] for line in lines] == ["Chat", "WebSocket", "REST", "Health", "Answers"]
     assert lines[0].startswith("Chat page  http://[::1]:")
     assert lines[4] == f'Answers    {who} (ai.responder = "{responder}")'
+
+
+def test_an_address_that_this_machine_has_not_is_one_line_about_the_host(empty_folder: Path) -> None:
+    command = [sys.executable, "-m", "chatctl", "serve", "--insecure", "--store", "memory://", "--port", "0"]
+    for host in ("192.0.2.1", "nobody.invalid"):
+        line = [*command, "--host", host]
+        ended = subprocess.run(line, cwd=empty_folder, capture_output=True, text=True, check=False)
+        assert ended.returncode == 2
+        assert re.fullmatch(rf'chatctl: server.host = "{host}": [^\n]+\n', ended.stderr)
