@@ -44,7 +44,7 @@ class _Link:
             if not writer.is_closing():
                 sock = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                writer.transport.abort()
+            writer.transport.abort()
 
 
 class TcpProxy:
