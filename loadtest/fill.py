@@ -19,8 +19,8 @@ import apsw
 
 from loadtest.bench.cases import run_case
 from loadtest.bench.room import conversation_id, user_id
+from server.store.hashes import hash_of
 from server.store.sqlite import SqliteStore
-from server.store.sqlite_schema import hash_of
 
 LEAST_RATIO: Final = 0.85  # of an empty database's speed, with 5 million messages
 ROUNDS: Final = 5

@@ -39,7 +39,7 @@ from server.runtime.base.tokens import UnusableKey
 from server.settings import Settings, shown
 from server.standard_streams import abandon_output
 from server.store.file_lock import DatabaseInUse
-from server.store.sqlite_schema import SchemaTooNew
+from server.store.schema_faults import SchemaTooNew, SchemaTooOld
 from server.transport.limits import Limits
 from server.transport.uvicorn_server import Server, server_config
 from server.wiring import VERSION, Services, make_tokens, open_services, trusted_networks
@@ -124,7 +124,7 @@ def serve(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(settings))
-    except (DatabaseInUse, SchemaTooNew, StoreUnavailable) as fault:
+    except (DatabaseInUse, SchemaTooNew, SchemaTooOld, StoreUnavailable) as fault:
         print(f"chatctl: store.url = {shown('store.url', settings.store.url)}: {fault}", file=sys.stderr)
         return _CANNOT_START
     except UnusableKey as fault:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from server.ai.demo import DemoResponder
 from server.ai.openai import ModelConfig, OpenAIResponder, Persona
@@ -35,6 +35,9 @@ from server.settings import AI, Settings
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
 from server.store.timed import TimedStore
+
+if TYPE_CHECKING:
+    from server.store.postgres import PostgresStore
 
 VERSION: Final = version("chatctl")
 
@@ -132,9 +135,19 @@ def make_store(settings: Settings) -> MessageStore:
     if url == "memory://":
         return MemoryStore(owes_answers)
     if url.startswith("postgresql://"):
-        raise StoreUnavailable("PostgreSQL is not built yet; sqlite:///FILE is")
+        return make_postgres_store(settings, owes_answers)
     is_durable = settings.store.durability == "full"
     return SqliteStore(Path(url.removeprefix("sqlite:///")), is_durable, owes_answers=owes_answers)
+
+
+def make_postgres_store(settings: Settings, owes_answers: bool) -> "PostgresStore":
+    """Raises StoreUnavailable where its driver is not installed."""
+    try:
+        from server.store.postgres import PostgresStore
+    except ImportError:
+        raise StoreUnavailable("PostgreSQL needs its driver: pip install 'chatctl[cluster]'") from None
+    store = settings.store
+    return PostgresStore(store.url, store.timeout, store.pool, owes_answers)
 
 
 def make_responder(settings: Settings) -> Responder | None:

@@ -111,12 +111,16 @@ class MessageLog(Protocol):
     What is awaited raises StoreUnavailable when the database does not answer in time.
     """
 
+    lanes: int
+    """How many transactions may save at the same time. A conversation's lane is its key modulo this."""
+
     def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         """Commits the drafts.
 
         Seqs rise by one per conversation, without holes, in the order of the drafts. Nothing is
         raised for a single bad draft. Is over only when it is known what is in the database:
-        an error at COMMIT is looked up first. Calls are over in the order in which they were made.
+        an error at COMMIT is looked up first. Where there are several lanes, the drafts are of
+        one. A lane's calls are over in the order in which they were made.
 
         A draft that answers a turn moves ANSWERED in the same commit. Where that is there already, it is
         not saved but a duplicate: of what is stored under its id, or with seq 0 where the turn was
@@ -269,6 +273,13 @@ class MessageStore(MessageLog, ConversationStore, PositionStore, TurnStore, Prot
 
     async def close(self) -> None:
         """Ends once all that was asked for is done."""
+        ...
+
+    def when_replaced(self, tell: Callable[[], None]) -> None:
+        """From now on `tell` is called when another database takes over, with new epochs in it.
+
+        It is called before anything is saved or read there.
+        """
         ...
 
     async def is_healthy(self) -> bool:

@@ -107,6 +107,7 @@ class Node:
         self.replayer = Replayer(self.manager, self.store, self.background)
         self.fan_out = FanOut(self.replies, self.ids, self.replayer.bring_up)
         self.manager.when_changed(DeviceCounts(self.fan_out).changed)
+        self.store.when_replaced(self.manager.start_over)
 
     def _build_signals(self) -> None:
         config, store = self._config, self.store

@@ -10,7 +10,6 @@ NOT_BUILT_YET = frozenset(
     {
         "server.workers",
         "rate_limit.joins",
-        "store.pool",
         "store.retention",
         "backplane.*",
         "ai.webhook_url",
@@ -28,12 +27,8 @@ NOT_BUILT_YET = frozenset(
 NOT_BUILT_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "ai.responder": ("webhook",),
     "ai.interrupt": ("rollback",),
-    "store.url": ("postgresql://",),
 }
 """Keys of which only some values wait; how those begin."""
-
-# What the server does with a value that waits for its feature, where it does not merely ignore it.
-_CONSEQUENCES: Final = {"store.url": "the server does not start with it"}
 
 
 def unbuilt(settings: Settings) -> Iterator[str]:
@@ -42,8 +37,7 @@ def unbuilt(settings: Settings) -> Iterator[str]:
         for name, field in model.model_fields.items():
             key = f"{section}.{name}"
             if _is_waiting(key, settings) and settings.value_of(key) != field.default:
-                consequence = _CONSEQUENCES.get(key, "has no effect")
-                yield f"{described(settings, key)}: not built yet, {consequence}"
+                yield f"{described(settings, key)}: not built yet, has no effect"
 
 
 def note(key: str) -> str:

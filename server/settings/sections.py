@@ -141,7 +141,7 @@ class Store(Section):
     timeout: SomeSeconds = 5.0
     """Seconds after which a message that was not saved is NACKed. Below server.shutdown_grace."""
     pool: Positive = 8
-    """Connections to PostgreSQL."""
+    """Connections to PostgreSQL, at least 3: half of them commit, the others read."""
     retention: Days = 0.0
     """Days after which messages are removed; 0 keeps them for ever."""
 

@@ -1,6 +1,7 @@
 """A store that forgets at the end of the process: for tests and for trying things out."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from server.core.model import (
@@ -36,6 +37,7 @@ class MemoryStore:
     """Implements MessageStore. `owes_answers`: a responder is switched on, see TurnStore."""
 
     backend = "memory"
+    lanes = 1
 
     def __init__(self, owes_answers: bool = False) -> None:
         self._owes_answers = owes_answers
@@ -52,6 +54,9 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    def when_replaced(self, tell: Callable[[], None]) -> None:
+        """Never: one process owns it."""
 
     async def is_healthy(self) -> bool:
         return True

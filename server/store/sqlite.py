@@ -26,7 +26,8 @@ from server.ports import Batch, Commit, DoneCommit, PendingCommit, StoreUnavaila
 from server.store import sqlite_turns
 from server.store.file_lock import FileLock
 from server.store.restoring import begin_new_epochs, is_restored, mark_of
-from server.store.sqlite_schema import SchemaTooNew, upgrade
+from server.store.schema_faults import SchemaTooNew
+from server.store.sqlite_schema import upgrade
 from server.store.sqlite_turns import MESSAGE_COLUMNS, message_of
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
@@ -95,6 +96,7 @@ class SqliteStore:
     """
 
     backend = "sqlite"
+    lanes = 1
 
     def __init__(
         self,
@@ -144,6 +146,9 @@ class SqliteStore:
         await self._thread.submit(self._close_writer)
         await self._thread.stop()
         self._lock.release()
+
+    def when_replaced(self, tell: Callable[[], None]) -> None:
+        """Never: one process owns it."""
 
     async def is_healthy(self) -> bool:
         try:

@@ -1,11 +1,13 @@
 """The SQLite schema and its migrations: each version once, in order, recorded in `schema_versions`."""
 
 from contextlib import closing
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 import apsw
+
+from server.store.hashes import hash_of
+from server.store.schema_faults import SchemaTooNew
 
 # Every index costs the pages that it dirties. Both of a message's indexes start with the conversation's
 # integer, so that what is written together lies together; an index over random message ids alone
@@ -114,15 +116,6 @@ MIGRATIONS: Final = (
     """,
 )
 _READ_MS: Final = 5000  # for another process to let us read
-
-
-class SchemaTooNew(Exception):
-    """The file was written by a later version of this program."""
-
-
-def hash_of(message_id: str) -> int:
-    """64 bits: that two ids of one conversation share them is not to be expected within its life."""
-    return int.from_bytes(blake2b(message_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def version_of(db: apsw.Connection) -> int:

@@ -31,8 +31,8 @@ from server.core.model import (
 from server.core.owed import OwedTurn
 from server.ports import Batch, StoreUnavailable
 from server.protocol import MessageType
+from server.store.hashes import hash_of
 from server.store.restoring import Mark, mark_of
-from server.store.sqlite_schema import hash_of
 from server.store.sqlite_turns import MESSAGE_COLUMNS, bury, mark_undelivered, message_of, owe, settle
 
 T = TypeVar("T")

@@ -22,7 +22,8 @@ class TimedStore:
     def __init__(self, store: MessageStore, timeout: float) -> None:
         self._store = store
         self._timeout = timeout
-        self.backend = store.backend
+        self.backend, self.lanes = store.backend, store.lanes
+        self.when_replaced = store.when_replaced
         self.open = store.open
         self.close = store.close
         self.save = store.save

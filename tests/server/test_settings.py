@@ -491,15 +491,14 @@ def test_a_value_without_effect_is_warned_of_unless_it_is_the_default(
     ]
 
 
-def test_what_is_not_built_yet_is_warned_of_with_what_comes_of_it(tmp_path: Path) -> None:
+def test_what_is_not_built_yet_is_warned_of(tmp_path: Path) -> None:
     toml = """
-    [store]\nurl = "postgresql://user:hush@host/db"
+    [store]\nurl = "postgresql://user:hush@host/db"\npool = 5
     [backplane]\nurl = "redis://host"
     [ai]\nresponder = "webhook"\nwebhook_url = "http://host/turns"
     """
     lines = [line.replace(f" ({tmp_path}/chat.toml)", "") for line in warnings(load(tmp_path, toml))]
     assert lines == [
-        'store.url = "postgresql://********@host/db": not built yet, the server does not start with it',
         'backplane.url = "redis://host": not built yet, has no effect',
         'ai.responder = "webhook": not built yet, has no effect',
         'ai.webhook_url = "http://host/turns": not built yet, has no effect',

@@ -25,6 +25,7 @@ from server.protocol import CloseCode, MessageType
 from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.base.group_commit import GroupCommit
+from server.runtime.base.lanes import Lanes
 from server.runtime.base.metrics import Metrics
 from server.runtime.messages.gap_repair import GapRepair
 from server.runtime.messages.trace import MessageTrace
@@ -71,7 +72,11 @@ class Delivery:
         self.on_chat: Callable[[Room], None] | None = None  # hears of every message of a user
         self.timeout = timeout
         self._is_traced = log.is_enabled_for(logging.DEBUG)
-        self._queue: GroupCommit[PendingMessage, Outcome] = GroupCommit(store.save, self, timeout)
+        self._queue: GroupCommit[PendingMessage, Outcome] | Lanes[PendingMessage, Outcome] = (
+            GroupCommit(store.save, self, timeout)
+            if store.lanes == 1
+            else Lanes(store.save, self, timeout, store.lanes)
+        )
 
     @property
     def pending(self) -> int:

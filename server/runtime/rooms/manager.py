@@ -138,6 +138,12 @@ class ConnectionManager:
         behind, room.live = room.live, ()
         return behind
 
+    def start_over(self) -> None:
+        """Sends every device away to come back, after another database took over: rooms know the old one."""
+        for connection in list(self._connections.values()):
+            self.forget(connection.room)
+            connection.close(CloseCode.INTERNAL_ERROR, "the database was replaced")
+
     # ---- looking --------------------------------------------------------------------------------------
 
     def room(self, conversation_id: str) -> Room | None:

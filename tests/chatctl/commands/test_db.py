@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from server.store.postgres import schema
 from server.store.sqlite_schema import MIGRATIONS
 from tests.chatctl.conftest import Run
+from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer
 
 NEWEST = len(MIGRATIONS)
@@ -69,14 +71,42 @@ def test_no_database_at_all_is_one_line(chatctl: Run, empty_folder: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["status", "upgrade"])
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("memory://", "it keeps nothing and has no schema"),
-        ("postgresql://host/db", "PostgreSQL is not built yet"),
-    ],
-)
-def test_what_has_no_schema_is_told(
-    chatctl: Run, empty_folder: Path, command: str, url: str, why: str
+def test_what_has_no_schema_is_told(chatctl: Run, empty_folder: Path, command: str) -> None:
+    answer = chatctl("db", command, "--store", "memory://")
+    assert answer == (1, "", 'chatctl: store.url = "memory://": it keeps nothing and has no schema\n')
+
+
+def test_postgresql_is_upgraded_while_nothing_or_an_older_schema_is_there(
+    chatctl: Run, postgres: PostgresServer, postgres_database: str
 ) -> None:
-    assert chatctl("db", command, "--store", url) == (1, "", f'chatctl: store.url = "{url}": {why}\n')
+    url = postgres.url(postgres_database)
+    options = ["--store", url.replace("postgres@", "postgres:hush@")]
+    shown = url.replace("postgres@", "********@")
+    newest = len(schema.MIGRATIONS)
+    waits = f"{shown}: schema version 0, this program has {newest}: run chatctl db upgrade\n"
+    assert chatctl("db", "status", *options) == (0, waits, "")
+    assert chatctl("db", "upgrade", *options) == (0, f"schema version {newest}, up to date\n", "")
+    assert json.loads(chatctl("db", "status", *options, "--json").out) == {
+        "database": shown,
+        "version": newest,
+        "newest": newest,
+    }
+
+
+def test_a_newer_schema_of_postgresql_is_not_touched(
+    chatctl: Run, postgres: PostgresServer, postgres_database: str
+) -> None:
+    options = ["--store", postgres.url(postgres_database)]
+    chatctl("db", "upgrade", *options)
+    postgres.sql("INSERT INTO schema_versions VALUES (99, now())", postgres_database)
+    assert "it is too old" in chatctl("db", "status", *options).out
+    code, out, err = chatctl("db", "upgrade", *options)
+    assert (code, out) == (1, "")
+    assert "version 99" in err
+
+
+def test_a_postgresql_that_is_not_there_is_one_line_without_its_password(chatctl: Run) -> None:
+    code, out, err = chatctl("db", "status", "--store", "postgresql://kai:hush@127.0.0.1:1/chat")
+    assert (code, out) == (1, "")
+    assert err.startswith('chatctl: store.url = "postgresql://********@127.0.0.1:1/chat": ')
+    assert err.count("\n") == 1 and "hush" not in err

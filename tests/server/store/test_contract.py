@@ -13,21 +13,29 @@ from server.ports import Batch, MessageStore
 from server.protocol import MessageType
 from server.store import sqlite
 from server.store.memory import MemoryStore
+from server.store.postgres import PostgresStore
 from server.store.sqlite import SqliteStore
 from server.store.timed import TimedStore
 from tests.support.asynchronous import asynchronous
+from tests.support.postgres_server import PostgresServer
 from tests.support.store import NOW_MS, create, draft, new_conversation, opened, save, told, whole_history
 
 NewStore = Callable[[], MessageStore]
 
 
-@pytest.fixture(params=["memory", "memory, timed", "sqlite, nobody waits", "sqlite, the loop waits"])
+@pytest.fixture(
+    params=["memory", "memory, timed", "sqlite, nobody waits", "sqlite, the loop waits", "postgresql"]
+)
 def new_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewStore:
     """The stores under test; SQLite's also in each of the two places where it commits."""
     if request.param == "memory":
         return MemoryStore
     if request.param == "memory, timed":
         return lambda: TimedStore(MemoryStore(), 60.0)
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.url(request.getfixturevalue("postgres_database"))
+        return lambda: PostgresStore(url)
     monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 60.0 if "loop" in request.param else 0.0)
     return lambda: SqliteStore(tmp_path / "chat.db")
 

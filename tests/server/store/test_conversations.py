@@ -23,17 +23,24 @@ from server.core.model import (
 from server.core.owed import OwedTurn
 from server.ports import Batch, MessageStore
 from server.protocol import MessageType
+from server.store.hashes import hash_of
 from server.store.memory import MemoryStore
+from server.store.postgres import PostgresStore
 from server.store.sqlite import SqliteStore
-from server.store.sqlite_schema import MIGRATIONS, hash_of
+from server.store.sqlite_schema import MIGRATIONS
 from tests.support.asynchronous import asynchronous
+from tests.support.postgres_server import PostgresServer
 from tests.support.store import save, told
 
 Make = Callable[[], MessageStore]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.url(request.getfixturevalue("postgres_database"))
+        return lambda: PostgresStore(url)
     return MemoryStore if request.param == "memory" else lambda: SqliteStore(tmp_path / "chat.db", False)
 
 

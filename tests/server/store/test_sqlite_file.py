@@ -17,8 +17,9 @@ from server.core.model import Conversation, Outcome
 from server.ports import StoreUnavailable
 from server.store import sqlite, sqlite_schema
 from server.store.file_lock import DatabaseInUse
+from server.store.schema_faults import SchemaTooNew
 from server.store.sqlite import SqliteStore
-from server.store.sqlite_schema import MIGRATIONS, SchemaTooNew, read_version
+from server.store.sqlite_schema import MIGRATIONS, read_version
 from tests.support.asynchronous import asynchronous
 from tests.support.sqlite_faults import Tap
 from tests.support.store import create, draft, opened, save, told, whole_history

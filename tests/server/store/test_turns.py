@@ -21,19 +21,25 @@ from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause
 from server.ports import Batch, MessageStore
 from server.protocol import MessageType
 from server.store.memory import MemoryStore
+from server.store.postgres import PostgresStore
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous
+from tests.support.postgres_server import PostgresServer
 from tests.support.store import NOW_MS, create, draft, opened, save, told
 
 NewStore = Callable[..., MessageStore]
 ANSWERED_BEFORE = Outcome.duplicate(0)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
     """The stores under test; `owes_answers` is true unless a test says otherwise."""
     if request.param == "memory":
         return lambda owes_answers=True: MemoryStore(owes_answers)
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.url(request.getfixturevalue("postgres_database"))
+        return lambda owes_answers=True: PostgresStore(url, owes_answers=owes_answers)
     return lambda owes_answers=True: SqliteStore(tmp_path / "chat.db", False, owes_answers=owes_answers)
 
 
