@@ -30,7 +30,10 @@ def rich_line(line: Line) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     name = Text(printable(line.who), _NAMES[line.kind])
-    grid.add_row(line.time, _tick(line), name, Text(printable_lines(line.text)))
+    text = Text(printable_lines(line.text))
+    if line.finish:
+        text.append(f" {printable(line.finish)}", "dim italic")
+    grid.add_row(line.time, _tick(line), name, text)
     if line.reason:
         grid.add_row("", "", "", Text(printable(line.reason), "red"))
     return grid
@@ -55,7 +58,7 @@ def plain_line(line: Line) -> str:
     if line.kind is Kind.NOTE:
         return f"-- {printable(line.text)}"
     tick = f"{_TICKS[line.status][0]} " if line.status else ""
-    return f"{tick}{printable(line.who)}: {printable(line.text)}"
+    return f"{tick}{printable(line.who)}: {printable(line.text)} {printable(line.finish)}".rstrip(" ")
 
 
 def _tick(line: Line) -> Text:

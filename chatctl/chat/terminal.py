@@ -8,20 +8,23 @@ from typing import Final
 from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console, RenderableType
 
+from chatctl.chat.reading import ReadMarks
 from chatctl.chat.rendering import rich_line, rich_open
 from chatctl.chat.transcript import Kind, Line, Transcript
 from chatctl.client.aio import ChatClient
 from chatctl.client.errors import SessionEnded
-from chatctl.client.events import Message
 
 _REDRAW_SECONDS: Final = 0.5  # the countdown to the next attempt
+_COMPOSER_LINES: Final = 4  # of the screen, for what is being typed
 _GOODBYE_SECONDS: Final = 3.0  # for what is still under way when the user leaves
 HELP: Final = (
-    "/retry sends failed messages again, /stop ends the answer being written, /now reconnects, /quit leaves;"
-    " // begins a message that starts with /"
+    "/retry sends failed messages again, /stop (or Esc) ends the answer being written, /now reconnects,"
+    " /quit leaves; // begins a message that starts with /"
 )
 
 
@@ -31,7 +34,8 @@ class Terminal:
     def __init__(self, client: ChatClient, transcript: Transcript) -> None:
         self._client = client
         self._transcript = transcript
-        self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._marks = ReadMarks(client)
+        self._prompt: PromptSession[str] = PromptSession(erase_when_done=True, key_bindings=self._keys())
         self._console = Console(highlight=False, force_terminal=True)
 
     async def talk(self, earlier: list[Line]) -> None:
@@ -43,22 +47,32 @@ class Terminal:
             with suppress(EOFError, KeyboardInterrupt):
                 while self._client.ended is None:
                     self._say(await self._compose())
+            self._marks.send()
             await self._client.flush(_GOODBYE_SECONDS)
             watching.cancel()
 
     async def _watch(self) -> None:
         async for event in self._client:
             self._show(self._transcript.apply(event, _now()))
-            if isinstance(event, Message):
-                self._mark_read(event)
             self._prompt.app.invalidate()
         if self._prompt.app.is_running:
             self._prompt.app.exit(exception=EOFError)
 
-    def _mark_read(self, event: Message) -> None:
-        if event.frame.get("sender") != self._client.session.user_id:
-            with suppress(SessionEnded):
-                self._client.mark_read(event.seq)
+    def _keys(self) -> KeyBindings:
+        """Esc and Ctrl-X stop an answer; what is being typed stays."""
+        keys = KeyBindings()
+
+        @keys.add("escape")
+        @keys.add("c-x", eager=True)
+        def stop(_: KeyPressEvent) -> None:
+            if self._transcript.may_be_stopped:
+                self._stop()
+
+        return keys
+
+    def _stop(self) -> None:
+        with suppress(SessionEnded):
+            self._client.cancel_response()
 
     def _tell_typing(self, buffer: Buffer) -> None:
         self._client.typing(bool(buffer.text.strip()) and not buffer.text.startswith("/"))
@@ -66,12 +80,15 @@ class Terminal:
     def _show(self, lines: list[Line]) -> None:
         for line in lines:
             self._console.print(rich_line(line))
+        self._marks.shown(self._transcript.newest_of_ai)
 
     async def _compose(self) -> str:
         return await self._prompt.prompt_async(self._below, refresh_interval=_REDRAW_SECONDS)
 
     def _below(self) -> ANSI:
-        return ANSI(_drawn(rich_open(self._transcript, _now()), self._console.width) + "> ")
+        """What is open; of more than the screen holds the end, since an answer grows there."""
+        lines = _drawn(rich_open(self._transcript, _now()), self._console.width).splitlines(keepends=True)
+        return ANSI("".join(lines[-max(1, self._console.height - _COMPOSER_LINES) :]) + "> ")
 
     def _say(self, text: str) -> None:
         try:
@@ -87,8 +104,8 @@ class Terminal:
             case "/retry":
                 for message in self._transcript.take_failed():
                     self._transcript.sent(self._client.retry(message).message)
-            case "/stop" if self._transcript.streaming:
-                self._client.cancel_response(self._transcript.streaming)
+            case "/stop":
+                self._stop()
             case "/now":
                 self._client.reconnect_now()
             case "/quit":

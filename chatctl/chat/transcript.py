@@ -24,6 +24,7 @@ from chatctl.client.events import (
     Welcomed,
 )
 from chatctl.client.outgoing import Failure, Outgoing, Status
+from chatctl.finish import finish_in_words
 from server.protocol import MessageType, Welcome
 
 
@@ -46,6 +47,7 @@ class Line:
     time: str = ""
     status: Status | None = None
     reason: str = ""  # why it failed
+    finish: str = ""  # why an answer is not whole, in words
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Transcript:
         self._typing: set[str] = set()
         self._day = ""
         self._newest_own = 0
+        self.newest_of_ai = 0  # the seq of the newest answer among the lines
 
     # -- what happened -------------------------------------------------------------------------------
 
@@ -125,12 +128,15 @@ class Transcript:
         own = self._open.pop(str(message_id), None)
         if sender == self._user_id:
             self._newest_own, self.seen_by_ai = int(frame["seq"]), False
+        else:
+            self.newest_of_ai = max(self.newest_of_ai, int(frame["seq"]))
         kind = Kind.OWN if sender == self._user_id else Kind.OTHER
         status = Status.DELIVERED if kind is Kind.OWN else None
         elsewhere = live and own is None and kind is Kind.OWN
         who = "you, elsewhere" if elsewhere else self._name(sender)
         day, time = _day_and_time(frame.get("timestamp"))
-        line = Line(kind, str(frame.get("data")), who, time, status)
+        finish = finish_in_words(frame.get("finish"))
+        line = Line(kind, str(frame.get("data")), who, time, status, finish=finish)
         if day in (self._day, ""):
             return [line]
         self._day = day
@@ -157,6 +163,10 @@ class Transcript:
                 self.connection.devices = data.get("devices", 0)
             case "SYSTEM", "announcement":
                 return [_note(f"announcement: {data.get('text')}")]
+            case "SYSTEM", "disclosure":
+                return [_note(str(data.get("text")))]
+            case "SYSTEM", "no_answer":
+                return [_note(_no_answer(data))]
             case "SYSTEM", "shutdown":
                 return [_note("the server is restarting")]
             case "NEW_MATCH", _:
@@ -187,9 +197,9 @@ class Transcript:
         return f"{_named(self._ai)} is {self._ai['status']}" if self._ai.get("status") else ""
 
     @property
-    def streaming(self) -> str | None:
-        """The message_id of the answer being written."""
-        return next(iter(self._streams), None)
+    def may_be_stopped(self) -> bool:
+        """Whether an answer is being written or, as far as one sees, prepared."""
+        return bool(self._streams or self._typing)
 
     @property
     def under_way(self) -> list[Outgoing]:
@@ -217,6 +227,12 @@ def _own(message: Outgoing) -> Line:
     hint = " (/retry sends it again)" if failure and failure.retryable else ""
     reason = failure.text + hint if failure else ""
     return Line(Kind.OWN, str(message.data), "you", "", message.status, reason)
+
+
+def _no_answer(data: dict[str, Any]) -> str:
+    retry_in = data.get("retry_in")
+    again = "" if retry_in is None else f"; the next try is in {float(retry_in):.0f} s"
+    return f"{data.get('text')}{again}"
 
 
 def _note(text: str) -> Line:

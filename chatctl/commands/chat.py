@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chatctl.chat.piped import lines_of, send_lines
+from chatctl.chat.reading import ReadMarks
 from chatctl.chat.rendering import plain_line
 from chatctl.chat.transcript import Kind, Line, Transcript
 from chatctl.client.aio import ChatClient
@@ -20,6 +21,8 @@ from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, example
 from chatctl.output import print_json_line
 from chatctl.text import printable
 from server.protocol import ABNORMAL_CLOSURE, is_identifier
+
+_GOODBYE_SECONDS = 3.0  # for the last receipt
 
 app = command_app()
 
@@ -95,12 +98,14 @@ async def _earlier(client: ChatClient, transcript: Transcript, limit: int) -> li
 
 
 async def _in_a_pipe(client: ChatClient, wait: float, as_json: bool) -> bool:
-    transcript = Transcript(client.session.user_id)
+    transcript, marks = Transcript(client.session.user_id), ReadMarks(client)
     async with _connected(client):
-        printing = asyncio.create_task(_print_events(client, transcript, as_json))
+        printing = asyncio.create_task(_print_events(client, transcript, marks, as_json))
         sending = asyncio.create_task(_send_input(client, transcript, wait, as_json))
         await asyncio.wait((printing, sending), return_when=asyncio.FIRST_COMPLETED)
         _raise_if_ended(client)
+        marks.send()
+        await client.flush(_GOODBYE_SECONDS)
     await printing
     return sending.result()
 
@@ -115,7 +120,7 @@ async def _send_input(client: ChatClient, transcript: Transcript, wait: float, a
     return delivered
 
 
-async def _print_events(client: ChatClient, transcript: Transcript, as_json: bool) -> None:
+async def _print_events(client: ChatClient, transcript: Transcript, marks: ReadMarks, as_json: bool) -> None:
     async for event in client:
         lines = transcript.apply(event, 0.0)
         if as_json and isinstance(event, Message):
@@ -124,6 +129,7 @@ async def _print_events(client: ChatClient, transcript: Transcript, as_json: boo
             for line in lines:
                 if line.kind is not Kind.DAY:
                     print(plain_line(line), flush=True)
+        marks.shown(transcript.newest_of_ai)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import typer
 
 from chatctl.api import Api, segment
 from chatctl.failure import MISUSED, CommandError
+from chatctl.finish import finish_in_words
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import local_time, print_json, print_table, warn_of_more
 from server.protocol import MAX_PAGE
@@ -59,4 +60,5 @@ def _all(api: Api, path: str) -> dict[str, Any]:
 
 
 def _row(message: dict[str, Any]) -> tuple[object, ...]:
-    return message["seq"], local_time(message["timestamp"]), message["sender"], message["data"]
+    text = f"{message['data']} {finish_in_words(message.get('finish'))}".rstrip(" ")
+    return message["seq"], local_time(message["timestamp"]), message["sender"], text

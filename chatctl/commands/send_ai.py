@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from chatctl.api import Api, RefusedError
+from chatctl.api import Api
 from chatctl.failure import MISUSED, CommandError
+from chatctl.finish import finish_in_words
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json
 from chatctl.text import printable
@@ -36,9 +37,7 @@ def command(
     typing: Annotated[bool, typer.Option("--typing", help="Show the AI typing for a while first.")] = False,
     stream: Annotated[
         bool,
-        typer.Option(
-            "--stream", help="Send piece by piece, as it is written. Not built into the server yet."
-        ),
+        typer.Option("--stream", help="Send piece by piece, as it is written."),
     ] = False,
     message_id: Annotated[str | None, typer.Option(help="Sent twice, it is saved once.")] = None,
     ai_id: Annotated[str | None, typer.Option(help="Who speaks; must be the conversation's AI.")] = None,
@@ -52,7 +51,7 @@ def command(
     names = {"conversation_id": conversation, "message_id": message_id, "ai_id": ai_id}
     with Api(url, api_key) as api:
         if stream:
-            answer = _stream(api, _pieces(message), names)
+            answer = api.stream(STREAM_PATH, (piece.encode() for piece in _pieces(message)), **names)
         else:
             text = _standard_input() if message == "-" else message
             answer = api.post("/api/send-ai-message", message=text, simulate_typing=typing or None, **names)
@@ -63,19 +62,14 @@ def command(
 
 
 def _told(answer: dict[str, Any]) -> str:
-    devices = answer["delivered_to"]
+    devices, seq = answer["delivered_to"], answer.get("seq")
+    if seq is None:
+        return "stopped before it had begun: nothing was saved"
     done = "was saved before" if answer["duplicate"] else "saved"
+    if finish := finish_in_words(answer.get("finish")):
+        done = f"{done} {finish}"
     queued = f"queued to {devices} device{'' if devices == 1 else 's'}"
-    return f"{done} as seq {answer['seq']}, {queued} (message_id {printable(answer['message_id'])})"
-
-
-def _stream(api: Api, pieces: Iterator[str], names: dict[str, str | None]) -> Any:
-    try:
-        return api.stream(STREAM_PATH, (piece.encode() for piece in pieces), **names)
-    except RefusedError as refused:
-        if refused.status == 404 and STREAM_PATH not in api.get("/openapi.json")["paths"]:
-            raise CommandError(f"{api.url} has no streaming; send without --stream") from None
-        raise
+    return f"{done} as seq {seq}, {queued} (message_id {printable(answer['message_id'])})"
 
 
 def _standard_input() -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pyte
 
@@ -36,6 +37,11 @@ class Terminal:
         with self._drawing:
             return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
 
+    @property
+    def modes(self) -> list[Any]:
+        """What the terminal does with what is typed: echo, lines and so on."""
+        return termios.tcgetattr(self._own)
+
     def type(self, text: str) -> None:
         os.write(self._own, text.encode())
 
@@ -50,6 +56,12 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         assert self.shows(text), f"{text!r} is not on the screen:\n{self.text}"
+
+    def wait_until_gone(self, text: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while text in self.text:
+            assert time.monotonic() < deadline, f"{text!r} is still on the screen:\n{self.text}"
+            time.sleep(0.02)
 
     def _draw(self) -> None:
         with suppress(OSError):  # the program has ended

@@ -56,6 +56,12 @@ def test_in_a_pipe_a_message_is_one_line() -> None:
     assert plain_line(Line(Kind.OWN, "a\nb", "you", "12:00", Status.DELIVERED)) == "✓✓ you: a\\nb"
 
 
+def test_what_stands_behind_a_text_is_set_apart_from_it() -> None:
+    line = Line(Kind.OTHER, "Hel", "Alex", "12:00", finish="(stopped)")
+    assert "Hel\x1b[2;3m (stopped)" in drawn(line)
+    assert plain_line(line) == "Alex: Hel (stopped)"
+
+
 def test_below_the_lines_stand_the_connection_and_who_is_typing() -> None:
     transcript = Transcript("u")
     transcript.connection = Connection("open", devices=2)

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from chatctl.chat.transcript import Kind, Line, Transcript
 from chatctl.client.events import Ended, Missing, Reconnecting
 from chatctl.client.outgoing import Outgoing, Status
@@ -94,11 +96,11 @@ def test_an_answer_being_written_grows_below_the_lines_until_it_is_whole() -> No
         it.hear(
             frame("AI_RESPONSE_CHUNK", message_id="r1", sender="ai_alex", data={"text": text, "index": index})
         )
-    growing, streaming = it.open, it.transcript.streaming
+    growing, may_be_stopped = it.open, it.transcript.may_be_stopped
     it.hear(from_ai(1, "Hello"))
 
     assert growing == [("Hello▌", None)]
-    assert streaming == "r1"
+    assert (may_be_stopped, it.transcript.may_be_stopped) == (True, False)
     assert it.open == []
     assert it.texts == [("Alex", "Hello")]
 
@@ -109,6 +111,36 @@ def test_an_aborted_answer_disappears() -> None:
     it.hear(frame("AI_RESPONSE_CHUNK", message_id="r1", sender="ai_alex", data={"aborted": True}))
 
     assert it.open == []
+
+
+@pytest.mark.parametrize(
+    ("finish", "words"),
+    [
+        ("cancelled", "(stopped)"),
+        ("length", "(cut off at the model's limit)"),
+        ("content_filter", "(cut off by the provider's filter)"),
+        ("incomplete", "(broken off)"),
+        ("of_a_later_server", "(of_a_later_server)"),
+    ],
+)
+def test_why_an_answer_is_not_whole_stands_behind_it_live_and_later(finish: str, words: str) -> None:
+    it = Chat()
+    it.hear(from_ai(1, "Hel", finish=finish))
+    recalled = Transcript("u").recall([json.loads(from_ai(1, "Hel", finish=finish))])
+
+    assert [line.finish for line in [*it.lines, *recalled] if line.kind is Kind.OTHER] == [words, words]
+
+
+def test_an_answer_can_be_stopped_before_its_first_word() -> None:
+    it = Chat()
+    it.hear(frame("TYPING_INDICATOR", sender="ai_alex", data={"is_typing": True}))
+    assert it.transcript.may_be_stopped
+
+
+def test_the_newest_answer_that_was_shown_is_known() -> None:
+    it = Chat()
+    it.hear(from_ai(1, "Hi!"), chat(2), from_ai(3, "Hello?"), chat(4))
+    assert it.transcript.newest_of_ai == 3
 
 
 def test_who_types_is_shown_until_they_stop_or_speak() -> None:
@@ -153,6 +185,9 @@ def test_what_happens_beside_the_messages_is_noted() -> None:
     it.hear(
         frame("SYSTEM", data={"event": "devices", "devices": 3}),
         frame("SYSTEM", data={"event": "announcement", "text": "Maintenance at 9"}),
+        frame("SYSTEM", data={"event": "disclosure", "text": "This is an AI"}),
+        frame("SYSTEM", data={"event": "no_answer", "text": "No answer", "retry_in": 7.6}),
+        frame("SYSTEM", data={"event": "no_answer", "text": "No answer", "retry_in": None}),
         frame("NEW_MATCH", data={"ai": {"id": "ai_eve", "name": "Eve"}, "conversation_id": "c2"}),
         frame("AI_STATUS", data={"ai_id": "ai_alex", "status": "away"}),
         frame("NEW_MATCH", data="nonsense"),
@@ -161,6 +196,9 @@ def test_what_happens_beside_the_messages_is_noted() -> None:
 
     assert it.notes == [
         "announcement: Maintenance at 9",
+        "This is an AI",
+        "No answer; the next try is in 8 s",
+        "No answer",
         "new match: Eve in c2",
         "new match: someone in None",
         "messages 2 to 5 could not be read",

@@ -2,12 +2,18 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
 
+import httpx2
 import pytest
 
 from tests.chatctl.conftest import Run
@@ -25,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture
 def room(request: pytest.FixtureRequest) -> str:
     """A conversation of the test's own."""
-    return f"{request.node.name}.ai_alex"[-128:]
+    return re.sub(r"\W", "-", f"{request.node.name}")[-100:] + ".ai_alex"
 
 
 def chat(server: RunningServer, room: str, *options: str, user: str = "kai") -> list[str]:
@@ -208,3 +214,131 @@ def test_a_replaced_terminal_says_so_and_ends_with_exit_code_1(
 
         screen.wait_for("chatctl: the server ended the chat")
         assert screen.process.wait(PATIENCE) == 1
+
+
+# -- answers that grow -------------------------------------------------------------------------------
+
+
+class Writer:
+    """An AI service that writes a piece when the test says so."""
+
+    def __init__(self, server: RunningServer, room: str, message_id: str) -> None:
+        self._pieces: Queue[str | None] = Queue()
+        address = f"{server.url}/api/stream-ai-message?conversation_id={room}&message_id={message_id}"
+        self._thread = Thread(target=self._post, args=(address,))
+        self._thread.start()
+
+    def write(self, piece: str) -> None:
+        self._pieces.put(piece)
+
+    def end(self) -> dict[str, Any]:
+        """What the server answered."""
+        self._pieces.put(None)
+        self._thread.join(PATIENCE)
+        return self.answer
+
+    def _post(self, address: str) -> None:
+        pieces = (piece.encode() for piece in iter(self._pieces.get, None))
+        headers = {"Content-Type": "text/plain"}
+        self.answer: dict[str, Any] = httpx2.post(
+            address, content=pieces, headers=headers, timeout=PATIENCE
+        ).json()
+
+
+def test_an_answer_grows_in_place_until_it_is_whole(server: RunningServer, room: str) -> None:
+    with terminal(*chat(server, room)) as screen:
+        screen.wait_for("● connected")
+        writer = Writer(server, room, "a1")
+        writer.write("One")
+        screen.wait_for("One▌")
+        writer.write(" two")
+        screen.wait_for("One two▌")
+        writer.write(" three.")
+        assert writer.end()["seq"] == 1
+        screen.wait_until_gone("▌")
+        screen.wait_for("One two three.")
+        assert screen.text.count("One two") == 1
+
+
+@pytest.mark.parametrize("stop", ["/stop\r", "\x1b", "\x18"], ids=["/stop", "Esc", "Ctrl-X"])
+def test_an_answer_is_stopped_by_a_key_or_a_word_and_what_was_shown_stays(
+    server: RunningServer, room: str, stop: str
+) -> None:
+    with terminal(*chat(server, room)) as screen, terminal(*chat(server, room)) as other:
+        other.wait_for("● connected, 2 devices")
+        screen.wait_for("● connected, 2 devices")
+        writer = Writer(server, room, "a1")
+        writer.write("Once upon a time")
+        screen.wait_for("Once upon a time▌")
+        screen.type(stop)
+        for device in (screen, other):
+            device.wait_for("Once upon a time (stopped)")
+        assert writer.end()["finish"] == "cancelled"
+    with terminal(*chat(server, room)) as later:
+        later.wait_for("Once upon a time (stopped)")
+
+
+def test_an_answer_longer_than_the_screen_shows_its_end(server: RunningServer, room: str) -> None:
+    with terminal(*chat(server, room)) as screen:
+        screen.wait_for("● connected")
+        writer = Writer(server, room, "a1")
+        writer.write("\n".join(f"line {number}" for number in range(60)))
+        screen.wait_for("line 59▌")
+        assert "● connected" in screen.text
+        writer.end()
+        screen.wait_until_gone("▌")
+        screen.wait_for("● connected")
+        screen.wait_for("line 59")
+
+
+def test_stopping_where_there_is_nothing_to_stop_says_so(server: RunningServer, room: str) -> None:
+    with terminal(*chat(server, room)) as screen:
+        screen.wait_for("● connected")
+        screen.type("/stop\r")
+        screen.wait_for("-- could not stop the answer")
+
+
+# -- reading -----------------------------------------------------------------------------------------
+
+
+def test_what_a_terminal_shows_is_read_that_which_came_before_too(
+    server: RunningServer, room: str, connect_device: Connect
+) -> None:
+    connect_device(server, "phone", conversation=room)
+    say = {"conversation_id": room, "message": "Are you there?"}
+    assert server.post("/api/send-ai-message", say).json()["seq"] == 1
+    with terminal(*chat(server, room)) as screen:
+        screen.wait_for("Are you there?")
+        wait_until_read(server, room, 1)
+        server.post("/api/send-ai-message", say | {"message": "Hello?"})
+        screen.wait_for("Hello?")
+        wait_until_read(server, room, 2)
+
+
+def test_what_is_printed_into_a_pipe_is_read(server: RunningServer, room: str) -> None:
+    with open_pipe(chat(server, room, "--wait", "20"), "hello") as process:
+        server.post("/api/send-ai-message", {"conversation_id": room, "message": "Hi!"})
+        assert process.stdout and "Hi!" in process.stdout.readline()
+        wait_until_read(server, room, 2)
+
+
+def wait_until_read(server: RunningServer, room: str, seq: int) -> None:
+    for _ in range(200):
+        if server.get(f"/api/conversations/{room}").json()["last_read_seq"] == seq:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{seq} was not read")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(
+    server: RunningServer, room: str, number: int
+) -> None:
+    with terminal(*chat(server, room)) as screen:
+        before = screen.modes
+        screen.wait_for("● connected")
+        assert screen.modes != before
+        screen.process.send_signal(number)
+        assert screen.process.wait(PATIENCE) == 128 + number
+        assert screen.modes == before
+        assert "Traceback" not in screen.text

@@ -151,13 +151,11 @@ def test_stream_passes_standard_input_on_as_it_comes(rest: RestServer) -> None:
     assert "".join(rest.requests[0].body) == "Grüße\r\naus Köln"
 
 
-def test_a_server_without_streaming_is_told_apart_from_an_unknown_conversation(
-    chatctl: Run, rest: RestServer
-) -> None:
-    rest.answers["GET /openapi.json"] = (200, {"paths": {}})
-    assert "has no streaming" in chatctl("send-ai", "c", "x", "--stream").err
-    rest.answers["GET /openapi.json"] = (200, {"paths": {"/api/stream-ai-message": {}}})
-    assert chatctl("send-ai", "c", "x", "--stream").err == "chatctl: There is no such thing (not_found)\n"
+def test_an_answer_that_was_stopped_is_told(chatctl: Run, rest: RestServer) -> None:
+    rest.answers[STREAM] = (200, ACK | {"finish": "cancelled"})
+    assert chatctl("send-ai", "c", "x", "--stream").out.startswith("saved (stopped) as seq 7, ")
+    rest.answers[STREAM] = (200, {k: v for k, v in ACK.items() if k != "seq"} | {"finish": "cancelled"})
+    assert chatctl("send-ai", "c", "x", "--stream").out == "stopped before it had begun: nothing was saved\n"
 
 
 def test_typing_and_stream_exclude_each_other(chatctl: Run) -> None:
