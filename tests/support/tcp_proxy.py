@@ -30,6 +30,7 @@ class Fate(Enum):
 
     CUT = "both sides are cut instead of handing over the answer"
     SILENT = "no answer comes, and the client is not told"
+    HELD = "the request itself is held back, until `release`"
 
 
 class _Link:
@@ -59,6 +60,7 @@ class TcpProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self._gates = {way: asyncio.Event() for way in Way}
+        self._held = asyncio.Event()  # where a marked request waits
         self._delay = 0.0
         self._marks: dict[bytes, Fate] = {}
         self.port = 0
@@ -109,6 +111,10 @@ class TcpProxy:
         """Let the next request that holds these bytes pass, but not its answer. A marker works once."""
         self._do(lambda: self._marks.update({marker: fate}))
 
+    def hold_request(self, marker: bytes) -> None:
+        """Hold back the next request with these bytes, and what follows it on its connection."""
+        self.spoil_answer(marker, Fate.HELD)
+
     def _cut(self) -> None:
         for link in self._links:
             link.cut()
@@ -118,7 +124,7 @@ class TcpProxy:
             self._gates[way].clear()
 
     def _open_gates(self) -> None:
-        for gate in self._gates.values():
+        for gate in (*self._gates.values(), self._held):
             gate.set()
 
     async def _accept(self) -> None:
@@ -165,6 +171,10 @@ class TcpProxy:
                 await self._gates[way].wait()
                 if way is Way.TO_SERVER:
                     self._look_for_marks(data, link)
+                    if link.fate is Fate.HELD:
+                        self._held.clear()
+                        await self._held.wait()
+                        link.fate = None
                 elif link.fate is Fate.CUT:
                     link.cut()
                     return

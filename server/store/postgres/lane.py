@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from server.core.model import OUTCOME_UNKNOWN, STORE_UNAVAILABLE, Draft, Outcome, StoredMessage, settle_resend
@@ -18,6 +19,7 @@ log = structlog.get_logger()
 _CONNECT_PAUSE: Final = 0.1  # seconds between tries while the database does not take connections
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a commit without an answer is looked for
 _IN_DOUBT_PAUSE: Final = 0.1
+_AGAIN_SECONDS: Final = 2.0  # later, whoever sent it has been told, or is about to be
 _END_MS: Final = 1000  # how long at a time the end of a backend is waited for
 _UNSAVED: Final = Outcome.refused(STORE_UNAVAILABLE)
 _UNKNOWN: Final = Outcome.refused(OUTCOME_UNKNOWN)
@@ -54,13 +56,7 @@ class Lane:
             await asyncio.wait((last,))
         if (connection := await self._connection_for(batch)) is None:
             return []
-        drafts = batch.claim()
-        try:
-            outcomes = await save(connection, drafts, self._owes_answers)
-        except Exception as fault:
-            return await self._judge_fault(fault, drafts)
-        self._fault = ""
-        return outcomes
+        return await self._save(connection, batch.claim(), time.monotonic() + _AGAIN_SECONDS)
 
     async def _connection_for(self, batch: Batch[Draft]) -> Connection | None:
         """Tries until there is one; None for a batch of which all was withdrawn meanwhile."""
@@ -74,11 +70,28 @@ class Lane:
                 return session.connection if batch.items else None
         return None
 
-    async def _judge_fault(self, fault: Exception, drafts: list[Draft]) -> list[Outcome]:
-        self._tell(message_of(fault))
-        if is_undone(fault):
-            return [_UNSAVED] * len(drafts)
-        return await self._look_up(drafts)
+    async def _save(self, connection: Connection, drafts: list[Draft], until: float) -> list[Outcome]:
+        """Commits the drafts; again, until that time, where a connection was lost with nothing saved."""
+        try:
+            outcomes = await save(connection, drafts, self._owes_answers)
+        except Exception as fault:
+            self._tell(message_of(fault))
+            if isinstance(fault, asyncpg.ReadOnlySQLTransactionError):
+                self.link.drop()  # a failover made a replica of the server behind it
+            if is_undone(fault):
+                return [_UNSAVED] * len(drafts)
+        else:
+            self._fault = ""
+            return outcomes
+        outcomes = await self._look_up(drafts)
+        is_lost = _UNSAVED in outcomes and not any(outcome.is_new for outcome in outcomes)
+        if time.monotonic() > until or not is_lost:
+            return outcomes
+        try:
+            connection = (await self.link.session()).connection
+        except StoreUnavailable:
+            return outcomes
+        return await self._save(connection, drafts, until)
 
     async def _look_up(self, drafts: list[Draft]) -> list[Outcome]:
         """After a commit without an answer: what is in the database decides, once nobody can change it.
