@@ -60,6 +60,18 @@ def test_in_node_answers_grow_on_every_device_and_any_of_them_stops_one(tmp_path
         assert device["errors"] == []
 
 
+def test_the_ai_sdk_shows_answers_as_they_are_written_and_stops_them(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        told = json.loads(run("node", "tests/server/web/integrations/real-server.js", server.url))
+    texts, finishes = zip(*told["saved"], strict=True)
+    assert told["status"] == "ready"
+    assert told["steps"] > 3
+    assert told["shown"][:3] == ["Hello", "".join(f"{number} " for number in range(20)), "And more?"]
+    assert told["shown"][:3] == list(texts[:3])
+    assert finishes == (None, None, None, "cancelled")
+    assert texts[3].startswith(told["shown"][3])
+
+
 def test_the_types_of_client_and_page_hold() -> None:
     run("node_modules/.bin/tsc", "-p", "tsconfig.json")
 

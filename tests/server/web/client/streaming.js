@@ -5,11 +5,11 @@
 import { WebSocket } from 'ws';
 
 import { ChatManager } from '../../../../server/web/chat-client.js';
+import { pause, speak } from './speaker.js';
 
 setTimeout(() => process.exit(1), 20_000).unref();
 const [url] = process.argv.slice(2);
 const conversationId = 'conv_kai_ai_alex';
-const pause = (ms) => new Promise((go) => setTimeout(go, ms));
 
 function device(clientId) {
   const chat = new ChatManager({ url, userId: 'kai', conversationId, clientId, WebSocket });
@@ -27,18 +27,6 @@ async function until(condition) {
   while (!condition()) await pause(5);
 }
 
-/** Streams pieces to the server until there are no more. */
-async function speak(message_id, pieces) {
-  const query = new URLSearchParams({ conversation_id: conversationId, message_id });
-  const answer = await fetch(`${url}/api/stream-ai-message?${query}`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'text/plain' },
-    body: ReadableStream.from(pieces).pipeThrough(new TextEncoderStream()),
-    duplex: 'half',
-  });
-  return answer.json();
-}
-
 async function* words() {
   for (let number = 0; number < 20; number++) {
     yield `\u{1F600} ${number} `;
@@ -49,7 +37,7 @@ async function* words() {
 const phone = device('phone');
 const tablet = device('tablet');
 await until(() => phone.chat.state === 'open' && tablet.chat.state === 'open');
-await speak('whole', words());
+await speak(url, conversationId, 'whole', words());
 
 let stopped = false;
 async function* untilStopped() {
@@ -58,7 +46,7 @@ async function* untilStopped() {
     await pause(10);
   }
 }
-const spoken = speak('stopped', untilStopped());
+const spoken = speak(url, conversationId, 'stopped', untilStopped());
 await until(() => tablet.seen.texts.filter(([id]) => id === 'stopped').length > 2);
 await phone.chat.cancelResponse();
 stopped = true;
