@@ -90,7 +90,7 @@ def node_config(settings: Settings) -> NodeConfig:
         join=_join_config(settings),
         connections=_connection_limits(settings),
         frames=FrameLimits(limits.max_text_length, limits.max_invalid_frames),
-        turns=TurnConfig(ai.turn_wait, ai.turn_max_wait, ai.history, ai.interrupt == "cancel"),
+        turns=TurnConfig(ai.turn_wait, ai.turn_max_wait, ai.history, ai.interrupt, ai.typing_delay),
         streams=StreamConfig(ai.stream_rollup / 1000, limits.max_ai_text_length),
         messages=messages,
         signals=signals,

@@ -1,6 +1,6 @@
 """POST /api/send-ai-message: an AI service speaks."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
@@ -12,10 +12,14 @@ from server.core.inbound import check_text
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
-from server.protocol import ACK_TEXT, Finish, Identifier
+from server.protocol import ACK_TEXT, ErrorCode, Finish, Identifier, answered_seq_of
 from server.runtime.answers.ai_speech import AISpeech, Spoken
 from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.room import Room
+
+_ANSWERED: Final = Refused(
+    ErrorCode.CONFLICT, "message_id: that turn was answered under another id, or cancelled"
+)
 
 
 class AIMessage(BaseModel):
@@ -67,11 +71,14 @@ class AIMessages:
             async with self._rooms.held(request.conversation_id, request.ai_id, request.message_id) as room:
                 if request.simulate_typing and await self._speech.find(room, message_id) is None:
                     await self._speech.show_typing(room)
-                spoken = await self._speech.say(room, message_id, request.message)
+                spoken = await self._speech.say(
+                    room, message_id, request.message, answers=answered_seq_of(message_id)
+                )
         except StoreUnavailable:
             raise ApiError(STORE_UNAVAILABLE, request.message_id) from None
         if isinstance(spoken, Refused):
             raise ApiError(spoken, message_id)
+        check_answer(spoken, message_id)
         return _ack(room, message_id, spoken)
 
 
@@ -84,6 +91,15 @@ def _ack(room: Room, message_id: str, spoken: Spoken) -> AIMessageAck:
         delivered_to=spoken.delivered_to,
         duplicate=spoken.duplicate,
     )
+
+
+def check_answer(spoken: Spoken | None, message_id: str) -> None:
+    """Refuse an answer to a turn that was answered under another id, or that the user cancelled.
+
+    Raises ApiError.
+    """
+    if spoken is not None and spoken.duplicate and not spoken.seq:
+        raise ApiError(_ANSWERED, message_id)
 
 
 def _about_message(why: Refused) -> Refused:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.api.ai_messages import AIMessageAck
+from server.api.ai_messages import AIMessageAck, check_answer
 from server.api.ai_room import AIRooms
 from server.api.errors import ApiError, write_responses
 from server.core.model import STORE_UNAVAILABLE, Refused, StoredMessage
@@ -18,7 +18,7 @@ from server.core.stream_formats import StreamParser, make_parser
 from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
 from server.ports.body import EXTENSION, Attach
-from server.protocol import ErrorCode, Finish, Identifier
+from server.protocol import ErrorCode, Finish, Identifier, answered_seq_of
 from server.runtime.answers.ai_speech import AISpeech, Spoken
 from server.runtime.answers.streams import Ended, Stream, Streams
 from server.runtime.base.clock import now_ms
@@ -32,6 +32,12 @@ _FORMAT: Final = Refused(
     "Content-Type: must be text/plain, text/event-stream or application/x-ndjson,"
     " or give format=text, sse or ndjson",
 )
+# One form of each that is sure to have visible text; the docs name all others.
+_BODIES: Final = {
+    "text/plain": r"^[A-Za-z0-9][^\u0000]*$",
+    "text/event-stream": r"^(data: [A-Za-z0-9]+\n\n)+$",
+    "application/x-ndjson": r'^(\{"response": "[A-Za-z0-9]+", "done": false\}\n)+$',
+}
 # What a writer may still send after its stream is over, before its connection is closed.
 _DISCARDED_BYTES: Final = 1 << 20
 _DISCARDING_SECONDS: Final = 5.0
@@ -73,7 +79,9 @@ class AIStreams:
             async with self._rooms.held(wish.conversation_id, wish.ai_id, wish.message_id) as room:
                 if wish.message_id and (known := await self._speech.find(room, message_id)) is not None:
                     return _EarlyAnswer(_of_known(room, known))
-                stream = self._streams.open(room, message_id, wish.on_abort == "save")
+                stream = self._streams.open(
+                    room, message_id, answered_seq_of(message_id), wish.on_abort == "save"
+                )
                 if stream is None:
                     raise ApiError(_BEING_WRITTEN, message_id)
                 writer = _Writer(stream, parser, self._too_long)
@@ -82,6 +90,7 @@ class AIStreams:
             raise ApiError(STORE_UNAVAILABLE, wish.message_id) from None
         if isinstance(ended, Refused):
             raise ApiError(ended, message_id)
+        check_answer(ended.spoken, message_id)
         answer = _ack(room, message_id, ended)
         return JSONResponse(answer) if writer.has_all else _EarlyAnswer(answer)
 
@@ -205,8 +214,8 @@ def ai_streams_router(streams: AIStreams) -> APIRouter:
             "required": True,
             "description": "The text, or an AI provider's stream, as it is written.",
             "content": {
-                media_type: {"schema": {"type": "string"}}
-                for media_type in ("text/plain", "text/event-stream", "application/x-ndjson")
+                media_type: {"schema": {"type": "string", "pattern": pattern}}
+                for media_type, pattern in _BODIES.items()
             },
         }
     }

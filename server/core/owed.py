@@ -1,6 +1,6 @@
 """What is owed: answers to users, and news of messages that no device has seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from server.core.model import StoredMessage
@@ -21,6 +21,10 @@ class OwedTurn:
     attempts: int = 0
     next_at: int = 0  # not to be tried before
     last_error: str = ""
+
+    def failed(self, attempts: int, next_at: int, error: str) -> "OwedTurn":
+        """Return the turn after so many tries, with the time of the next one."""
+        return replace(self, attempts=attempts, next_at=next_at, last_error=error)
 
 
 class TurnMessages(NamedTuple):

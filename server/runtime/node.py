@@ -29,6 +29,7 @@ from server.runtime.rooms.flusher import Flusher
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.presence import Presence
 from server.runtime.rooms.replies import Replies
+from server.runtime.rooms.room import Room
 from server.runtime.rooms.sessions import Sessions
 from server.runtime.signals.ai_status import AIStatuses
 from server.runtime.signals.announcer import Announcer
@@ -167,7 +168,7 @@ class Node:
             self.background,
             config.streams,
         )
-        self.handlers.when_cancelled(self.streams.cancel)
+        self.handlers.when_cancelled(self._cancel)
         self.turns: Turns | None = None
         if self._responder is not None:
             self.turns = Turns(
@@ -176,6 +177,8 @@ class Node:
                 self.store,
                 self._responder,
                 self.speech,
+                self.streams,
+                self.fan_out,
                 self.typing,
                 self.receipts,
                 self.trace,
@@ -184,6 +187,11 @@ class Node:
                 config.turns,
             )
             self.delivery.on_chat = self.turns.message_saved
+
+    def _cancel(self, room: Room, message_id: str | None) -> bool:
+        """Stop what is being written, and what is being prepared."""
+        is_prepared = self.turns is not None and self.turns.cancel(room, message_id)
+        return self.streams.cancel(room, message_id) or is_prepared
 
     def _build_process(self) -> None:
         config, join = self._config, self._config.join

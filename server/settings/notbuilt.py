@@ -26,7 +26,6 @@ NOT_BUILT_YET = frozenset(
 
 NOT_BUILT_VALUES: Final[dict[str, tuple[str, ...]]] = {
     "ai.responder": ("webhook",),
-    "ai.interrupt": ("rollback",),
 }
 """Keys of which only some values wait; how those begin."""
 

@@ -8,8 +8,9 @@ from server.core.connection_limits import ConnectionLimits
 from server.core.join_request import JoinRequest, Refusal
 from server.core.rate_limit import RateLimiter
 from server.core.websocket_frames import payloads_of
-from server.ports import MessageStore, SocketUser
+from server.ports import MessageStore, Responder, SocketUser
 from server.runtime.answers.streams import StreamConfig
+from server.runtime.answers.turns import TurnConfig
 from server.runtime.messages.join import JoinConfig
 from server.runtime.node import Node, NodeConfig
 from server.runtime.rooms.room import Connection
@@ -97,11 +98,14 @@ class Stage:
         auto_create: bool = True,
         shutdown_grace: float = 10.0,
         streams: StreamConfig = StreamConfig(),  # noqa: B008 - frozen
+        turns: TurnConfig = TurnConfig(),  # noqa: B008 - frozen
+        responder: Responder | None = None,
     ) -> None:
         config = NodeConfig(
             join=JoinConfig(30.0, 60.0, 4000, 65536, None, auto_create, recovery_max_messages),
             connections=ConnectionLimits(1000, 1000, 1000),
             streams=streams,
+            turns=turns,
             messages=limiter,
             signals=signal_limiter,
             send_queue=send_queue,
@@ -111,7 +115,7 @@ class Stage:
             kept_events=100,
         )
         self.store = TimedStore(store, store_timeout)
-        self.node = node = Node(config, self.store)
+        self.node = node = Node(config, self.store, responder)
         self.background = node.background
         self.sessions, self.manager, self.replies = node.sessions, node.manager, node.replies
         self.fan_out, self.metrics = node.fan_out, node.metrics

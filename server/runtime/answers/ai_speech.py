@@ -56,10 +56,14 @@ class AISpeech:
         self._simulated = simulated
 
     async def show_typing(self, room: Room) -> None:
-        """Lets the AI of a held room be seen typing for a random time; its message ends it."""
+        """Let the AI of a held room be seen typing for a random time; its message ends it."""
+        self.begin_typing(room)
+        await asyncio.sleep(random.uniform(*self._typing_delay))
+
+    def begin_typing(self, room: Room) -> None:
+        """Let the AI of a held room be seen typing until its message comes."""
         self._show_online(room)
         self._typing.indicate_ai(room, True)
-        await asyncio.sleep(random.uniform(*self._typing_delay))
 
     async def say(
         self,
@@ -71,8 +75,9 @@ class AISpeech:
     ) -> Spoken | Refused:
         """Save and broadcast a message of a held room's AI, once for each message_id.
 
-        `answers`: the last CHAT_MESSAGE of the turn that it answers, in the same commit; where that was
-        answered before, the message is a duplicate, with seq 0 where there is none under its id.
+        `answers`: the seq of the last message of the turn that it answers, which the same commit counts as
+        answered. Where that had been done before, the message is a duplicate: with seq 0 where none is
+        stored under its id.
         """
         self._show_online(room)
         waiter, now = _Waiter(), time.monotonic()
@@ -98,7 +103,12 @@ class AISpeech:
         return Spoken(outcome.seq, message.created_at, 0 if is_duplicate else delivered_to, is_duplicate)
 
     async def say_surely(
-        self, room: Room, message_id: str, text: str, finish: Finish | None = None
+        self,
+        room: Room,
+        message_id: str,
+        text: str,
+        finish: Finish | None = None,
+        answers: int | None = None,
     ) -> Spoken | Refused:
         """Do as `say`, but try until the store's timeout, and find out what an open outcome was.
 
@@ -106,7 +116,7 @@ class AISpeech:
         """
         end = time.monotonic() + self._delivery.timeout
         while True:
-            said = await self.say(room, message_id, text, finish)
+            said = await self.say(room, message_id, text, finish, answers)
             if not isinstance(said, Refused) or not said.code.retryable:
                 return said
             if said.code is ErrorCode.OUTCOME_UNKNOWN:
@@ -139,7 +149,9 @@ class AISpeech:
         saving = room.saving.get(message.message_id) if room.saving else None
         if saving is None:
             self._delivery.submit(message)
-        elif (saving.type, saving.sender, saving.data) == (message.type, message.sender, message.data):
+        elif (saving.type, saving.sender) == (message.type, message.sender) and (
+            message.answers is not None or saving.data == message.data
+        ):
             saving.waiters += message.waiters
         else:
             return False

@@ -49,10 +49,12 @@ class Stream:
         room: Room,
         message_id: str,
         text: StreamText,
+        answers: int | None,
         keeps_part: bool,
     ) -> None:
         self.room = room
         self.message_id = message_id
+        self.answers = answers  # the seq of the last message of the turn that it answers
         self.ended: asyncio.Future[Ended | Refused] = asyncio.get_running_loop().create_future()
         self._streams = streams
         self._keeps_part = keeps_part
@@ -197,17 +199,20 @@ class Streams:
         self._open: dict[Room, dict[str, Stream]] = {}
         manager.when_live(self._catch_up)
 
-    def open(self, room: Room, message_id: str, keeps_part: bool = False) -> Stream | None:
+    def open(
+        self, room: Room, message_id: str, answers: int | None = None, keeps_part: bool = False
+    ) -> Stream | None:
         """Begin an answer in a held room; None while one is being written under that id.
 
-        `keeps_part`: what was written is saved when the writing breaks off.
+        `answers`: the seq of the last message of the turn that it answers, if any. `keeps_part`: what was
+        written is saved when the writing breaks off.
         """
         written = self._open.setdefault(room, {})
         if message_id in written:
             return None
         self._manager.hold(room.conversation_id)
         text = StreamText(self._max_length)
-        stream = written[message_id] = Stream(self, room, message_id, text, keeps_part)
+        stream = written[message_id] = Stream(self, room, message_id, text, answers, keeps_part)
         return stream
 
     def cancel(self, room: Room, message_id: str | None) -> bool:
@@ -257,20 +262,21 @@ class Streams:
         if not written:
             del self._open[room]
         if is_aborted:
-            self._typing.stop_ai(room)
-            self._fan_out.signal(
-                room,
-                MessageType.AI_RESPONSE_CHUNK,
-                _ABORTED,
-                room.ai_id,
-                message_id=stream.message_id,
-            )
+            self.tell_aborted(room, stream.message_id)
         self._manager.release(room)
+
+    def tell_aborted(self, room: Room, message_id: str) -> None:
+        """Have the devices forget an answer: nothing will be saved under that id."""
+        self._typing.stop_ai(room)
+        chunk = MessageType.AI_RESPONSE_CHUNK
+        self._fan_out.signal(room, chunk, _ABORTED, room.ai_id, message_id=message_id)
 
     async def _save(self, stream: Stream, finish: Finish | None) -> None:
         result: Ended | Refused = FRAME_FAILED
         try:
-            spoken = await self._speech.say_surely(stream.room, stream.message_id, stream.text, finish)
+            spoken = await self._speech.say_surely(
+                stream.room, stream.message_id, stream.text, finish, stream.answers
+            )
             result = spoken if isinstance(spoken, Refused) else Ended(spoken, finish)
         finally:
             stream.saved(result)

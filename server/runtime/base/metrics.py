@@ -21,6 +21,7 @@ class Metrics:
         self.duplicates = 0
         self.chat_messages = 0
         self.ai_responses = 0
+        self.ai_failures: Counter[str] = Counter()  # tries to answer a turn, by the kind of their failure
         self.connections_total = 0
         self.connections_peak = 0
         self.reconnections = 0

@@ -288,7 +288,7 @@ async def test_what_breaks_off_is_taken_back_or_saved_as_its_writer_wished(keeps
     stage, device, _ = await begun()
     room = stage.manager.room(CONVERSATION)
     assert room is not None
-    stream = stage.node.streams.open(room, "part", keeps_part)
+    stream = stage.node.streams.open(room, "part", keeps_part=keeps_part)
     assert stream is not None
     stream.write("a part")
     stage.node.streams.break_off_all(SHUTTING_DOWN)

@@ -28,7 +28,7 @@ def seen_until_answer(device: Device) -> list[dict[str, Any]]:
     frames = [device.receive()]
     while frames[-1]["type"] != "AI_RESPONSE":
         frames.append(device.receive())
-    return [frame for frame in frames if frame["type"] not in ("SYSTEM", "ACK")]
+    return [frame for frame in frames if frame["type"] not in ("SYSTEM", "ACK", "AI_RESPONSE_CHUNK")]
 
 
 def say(device: Device, *ids: str) -> None:
