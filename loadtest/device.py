@@ -37,6 +37,7 @@ class Device:
 
     Attributes:
         welcomed: Set while the connection is open.
+        answered: Set once the server has let it in, or refused it for good.
 
     `acked` is told of each first ACK: the ledger, the message_id and the seq.
     """
@@ -54,6 +55,7 @@ class Device:
         self.session = session
         self.name = name
         self.welcomed = Signal()
+        self.answered = Signal()
         self._ledger = ledger
         self._recorder = recorder
         self._rest = rest
@@ -75,7 +77,12 @@ class Device:
     @property
     def is_settled(self) -> bool:
         """Connected, or not going to be."""
-        return bool(self.welcomed.is_set() or self._greenlet.ready())
+        return bool(self.welcomed.is_set() or self.is_over)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its session is at its end: nothing will be answered any more."""
+        return bool(self._greenlet.ready())
 
     def say(self, message_id: str, text: str, due: float) -> Outgoing:
         """Sends a CHAT_MESSAGE; while there is no connection it waits for the next one."""
@@ -203,6 +210,7 @@ class Device:
         if event.welcome.gap is not None:
             gevent.spawn(self._read_missed, event.welcome.gap)
         self.welcomed.set()
+        self.answered.set()
 
     def _read_missed(self, gap: Gap) -> None:
         """Reads what the welcome said that would not be replayed; any other hole is a fault, and stays."""
@@ -239,6 +247,7 @@ class Device:
 
     def _on_ended(self, event: Ended, now: float) -> None:
         self._recorder.error(f"not let in again: {event.code} {event.reason}", now)
+        self.answered.set()
 
     _HANDLERS: ClassVar[dict[type, Callable[["Device", Any, float], None]]] = {
         Message: _on_message,

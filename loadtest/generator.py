@@ -11,6 +11,7 @@ from gevent.pool import Pool
 from chatctl.client.backoff import Backoff
 from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
+from loadtest.credentials import Credentials
 from loadtest.device import Device, clock
 from loadtest.ledger import Ledger, Stored
 from loadtest.plan import Settings
@@ -41,14 +42,20 @@ class Room:
     """A user's conversation, the devices in it, and its ledger."""
 
     def __init__(self, name: str, devices: int, generator: "Generator", examine: Examine | None) -> None:
-        self.user_id = f"user-{name}"
+        self.user_id = generator.credentials.user_id(f"user-{name}")
         self.conversation_id = f"conv-{name}"
         self.ledger = Ledger(self.conversation_id)
         self.examine = examine
         self._generator = generator
         self._name = name
         self._sent = 0
+        self._token = generator.credentials.token_of(self.user_id)
         self.devices = [self._device(number) for number in range(devices)]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether no answer is to be waited for."""
+        return self.ledger.is_answered or all(device.is_over for device in self.devices)
 
     def say(self, device: Device, due: float) -> Outgoing:
         """Sends the next message from the device."""
@@ -68,7 +75,11 @@ class Room:
 
     def _device(self, number: int) -> Device:
         session = Session(
-            self.user_id, self.conversation_id, client_id=f"{self._name}-device{number}", backoff=_PATIENT
+            self.user_id,
+            self.conversation_id,
+            client_id=f"{self._name}-device{number}",
+            token=self._token,
+            backoff=_PATIENT,
         )
         return self._generator.device(f"device{number}", session, self.ledger)
 
@@ -79,23 +90,24 @@ class Generator:
     `name` makes ids of this process unlike those of the others.
     """
 
-    def __init__(self, settings: Settings, name: str, listener: Listener, api_key: str | None) -> None:
+    def __init__(self, settings: Settings, name: str, listener: Listener, credentials: Credentials) -> None:
         self.settings = settings
+        self.credentials = credentials
         self.rooms: list[Room] = []
         self.sending = True
         start = clock()
         self.recorder = Recorder(start, start + settings.warmup, listener)
-        self.rest = Rest(settings.url, api_key)
+        self.rest = Rest(settings.url, credentials.api_key)
         self._name = f"{settings.run_id}-{name}"
         self._next_spot_check = start
         self._cpu = _CpuMeter()
         self._ticker = gevent.spawn(self._tick)
 
     def open_room(self, devices: int, examine: Examine | None = None) -> Room:
-        """A new user with that many devices; waits until all are welcomed, or that is long overdue."""
+        """Open a new user's room; waits until all its devices are let in or refused, or that is overdue."""
         room = Room(f"{self._name}-{len(self.rooms)}", devices, self, examine)
         self.rooms.append(room)
-        gevent.wait([device.welcomed for device in room.devices], timeout=_PATIENCE)
+        gevent.wait([device.answered for device in room.devices], timeout=_PATIENCE)
         return room
 
     def post_as_ai(self, room: Room, message_id: str, text: str, due: float) -> None:
@@ -188,7 +200,7 @@ class Generator:
     def _settle(self) -> None:
         began = clock()
         while (now := clock()) < began + _PATIENCE:
-            settled = all(room.ledger.is_answered for room in self.rooms) and all(
+            settled = all(room.is_answered for room in self.rooms) and all(
                 device.is_settled for device in self._devices
             )
             silent = now > max(began, self.recorder.last_sign) + _SILENCE

@@ -7,11 +7,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
+from loadtest.credentials import Credentials, variables_of
 from loadtest.free_port import free_port
 from loadtest.plan import Settings, warmup_of
 from loadtest.progress import Progress
@@ -37,7 +38,7 @@ class Launch:
     duration: float
     processes: int
     slos: list[str]
-    api_key: str
+    credentials: Credentials = field(default_factory=Credentials)
     web_port: int | None = None
 
 
@@ -86,9 +87,7 @@ def _locust(
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[str]]]:
     """The process, in a session of its own: Ctrl-C reaches its master through us, and its workers never."""
     reader, writer = os.pipe()
-    environment = dict(os.environ)
-    if launch.api_key:
-        environment["CHATCTL_API_KEY"] = launch.api_key
+    environment = os.environ | variables_of(launch.credentials)
     process = subprocess.Popen(
         [*_command(launch, report), "--progress-fd", str(writer)],
         pass_fds=[writer],

@@ -7,10 +7,17 @@ from typing import Any
 from locust.env import Environment
 
 from loadtest import slo
+from loadtest.credentials import SECRETS, Credentials
 from loadtest.plan import SCENARIOS, Scenario, Settings, warmup_of
 
 # Locust hands every option of its parser on to the workers: so the settings of the run get there too.
 _SETTINGS = "chat_settings"
+
+
+def credentials_of(environment: Environment) -> Credentials:
+    """Return those that the process was started with."""
+    options = environment.parsed_options
+    return Credentials(options.api_key, options.token, options.jwt_secret)
 
 
 def add_arguments(parser: Any) -> None:
@@ -29,7 +36,8 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--report", action="append", default=[], help="A .html, .json or .csv file to write; repeatable"
     )
-    parser.add_argument("--api-key", env_var="CHATCTL_API_KEY", is_secret=True, help="The server's API key")
+    for option, variable, help in SECRETS:
+        parser.add_argument(option, env_var=variable, is_secret=True, default="", help=help)
     parser.add_argument("--progress-fd", type=int, help=argparse.SUPPRESS, include_in_web_ui=False)
     parser.add_argument("--chat-settings", help=argparse.SUPPRESS, include_in_web_ui=False)
 

@@ -52,6 +52,9 @@ METRICS: Final[Mapping[str, str]] = {
     "ack_growth": "%",
 }
 
+GROWTH_SECONDS: Final = 120.0
+"""A shorter run says nothing of growth: caches fill, and a few seconds' noise is a slope."""
+
 _EXPRESSION: Final = re.compile(
     r"\s*([A-Za-z0-9_.]+)\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)?)\s*([A-Za-z%/]*)\s*"
 )
@@ -90,6 +93,11 @@ class SLO:
     def is_latency(self) -> bool:
         """Whether it bounds a latency from above."""
         return self.unit == "ms" and self.metric != "loop_lag" and self.comparison in ("<", "<=")
+
+    @property
+    def is_growth(self) -> bool:
+        """Whether it bounds a slope, which a short run has by chance."""
+        return self.metric in ("rss_growth", "ack_growth")
 
     @property
     def percentile(self) -> tuple[str, float] | None:

@@ -23,7 +23,7 @@ from loadtest import reports, slo
 from loadtest.device import clock
 from loadtest.generator import Generator
 from loadtest.machine import describe_machine
-from loadtest.options import add_arguments, fix_settings, scenario_of, settings_of
+from loadtest.options import add_arguments, credentials_of, fix_settings, scenario_of, settings_of
 from loadtest.progress import Phase, Progress
 from loadtest.reports.table import print_result
 from loadtest.rest import Rest, RestError
@@ -55,8 +55,8 @@ class Producer:
 
     def _on_start(self, **_: Any) -> None:
         name = str(getattr(self._runner, "worker_index", 0))
-        options = self._environment.parsed_options
-        generator = Generator(settings_of(self._environment), name, self._tell_locust, options.api_key)
+        credentials = credentials_of(self._environment)
+        generator = Generator(settings_of(self._environment), name, self._tell_locust, credentials)
         self._environment.generator = generator
         self._reporter = gevent.spawn(self._report_seconds, generator)
 
@@ -104,7 +104,7 @@ class Collector:
     def _on_start(self, **_: Any) -> None:
         options = self._environment.parsed_options
         self._settings = fix_settings(self._environment)
-        self._rest = Rest(self._settings.url, options.api_key)
+        self._rest = Rest(self._settings.url, credentials_of(self._environment).api_key)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._start = clock()
         self._tally = Tally()

@@ -18,7 +18,7 @@ from loadtest.result import (
     Percentiles,
     Result,
 )
-from loadtest.slo import SLO
+from loadtest.slo import GROWTH_SECONDS, SLO
 from loadtest.tally import Second, Tally
 from loadtest.timeline import timeline
 
@@ -31,6 +31,8 @@ _ENOUGH_FOR_P99_9: Final = 10_000
 # Refusals by a limit: NACK codes and close codes.
 _LIMIT_NACKS: Final = ("rate_limited",)
 _LIMIT_CLOSES: Final = ("1008", "1013")
+
+_CUT_OFF: Final = 1.0  # seconds by which a run may be shorter than asked
 
 RECONNECTS_COUNTED: Final = "the server counts every reconnection"
 
@@ -67,13 +69,19 @@ def judge(evidence: Evidence) -> Result:
     """The result of the run."""
     result = _measured(evidence)
     result.checks = list(_checks(evidence))
-    result.slos = [hold(wanted, result, evidence.tally) for wanted in evidence.slos]
+    result.slos = [hold(wanted, result, evidence.tally) for wanted in _judgeable(evidence)]
     result.failed_because = list(_failures(result))
     result.invalid_because = list(_invalidities(evidence, result))
     result.warnings = list(_warnings(evidence, result))
     result.valid = not result.invalid_because
     result.passed = result.valid and not result.failed_because
     return result
+
+
+def _judgeable(evidence: Evidence) -> list[SLO]:
+    """Return the objectives that a run of this length can say something about."""
+    is_long = evidence.ran - evidence.settings.warmup >= GROWTH_SECONDS - _CUT_OFF
+    return [wanted for wanted in evidence.slos if is_long or not wanted.is_growth]
 
 
 def _measured(evidence: Evidence) -> Result:
@@ -245,10 +253,13 @@ def _warnings(evidence: Evidence, result: Result) -> Iterator[str]:
     lag = use.lag_ms.p99 or 0.0
     if lag > _LAG_WARNING:
         yield f"the generator's own loop ran {lag:.1f} ms late (p99): latencies have that in them"
-    for objective, wanted in zip(result.slos, evidence.slos, strict=True):
+    judged = _judgeable(evidence)
+    for objective, wanted in zip(result.slos, judged, strict=True):
         missed_by = (objective.value or 0.0) - wanted.bound
         if not objective.passed and wanted.is_latency and missed_by < lag:
             yield f"the generator's own lag may be all that {wanted.expression} was missed by"
+    if left_out := [wanted.expression for wanted in evidence.slos if wanted not in judged]:
+        yield f"growth is judged from {GROWTH_SECONDS:g} s on, so not: {', '.join(left_out)}"
     if (use.cpu_percent or 0.0) > _CPU_WARNING:
         yield f"the generator used {use.cpu_percent:.0f}% of a CPU: more --processes measure more exactly"
     if 0 < (count := result.latency_ms.ack.count) < _ENOUGH_FOR_P99_9:

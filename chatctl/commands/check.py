@@ -4,7 +4,6 @@ import uuid
 from contextlib import suppress
 from typing import Annotated, Any
 
-import jwt
 import typer
 
 from chatctl.api import Api, RefusedError, segment
@@ -12,6 +11,7 @@ from chatctl.failure import FAILED, MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, command_app, examples
 from chatctl.output import print_json, print_lines
 from chatctl.probe import ack_milliseconds
+from chatctl.tokens import subject_of
 
 PROBE_USER = "chatctl-check"
 
@@ -88,8 +88,7 @@ def _ack(api: Api, user: str, token: str | None, timeout: float) -> float:
 
 
 def _subject(token: str) -> str:
-    """Whose token it is; the server verifies it."""
     try:
-        return str(jwt.decode(token, options={"verify_signature": False})["sub"])
-    except (jwt.InvalidTokenError, KeyError):
-        raise CommandError("--token is no JWT with a sub", exit_code=MISUSED) from None
+        return subject_of(token)
+    except ValueError as error:
+        raise CommandError(f"--token: {error}", exit_code=MISUSED) from None

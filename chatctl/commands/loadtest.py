@@ -21,6 +21,7 @@ from chatctl.output import print_json, print_table
 from loadtest import faults, launch, reports, slo
 from loadtest.bench import report as bench_report
 from loadtest.bench.cases import CASES_HELP, DEFAULT_CASES, Outcome, is_case, run_case
+from loadtest.credentials import Credentials
 from loadtest.faults import Inflicting
 from loadtest.free_port import free_port
 from loadtest.launch import Launch, LaunchFailed
@@ -100,6 +101,20 @@ def run(
     html: Annotated[Path | None, typer.Option(help="Write a report to look at.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - is standard output.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the run second by second.")] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="CHATCTL_TOKEN", help="A JWT: all connect as the user it is made for.", show_default=False
+        ),
+    ] = "",
+    jwt_secret: Annotated[
+        str,
+        typer.Option(
+            envvar="CHATCTL_JWT_SECRET",
+            help="The server's auth.jwt_secret: each user gets a token of its own.",
+            show_default=False,
+        ),
+    ] = "",
     url: Url = DEFAULT_URL,
     api_key: ApiKey = "",
 ) -> None:
@@ -111,7 +126,8 @@ def run(
     chosen = _scenario(scenario)
     wanted = users or chosen.users
     measured = _seconds(duration) if duration else chosen.duration
-    _check_request(wanted, processes, objectives or [], [html, json, csv])
+    _check_request(wanted, processes, [html, json, csv])
+    _check_objectives(objectives or [], measured)
     if chosen.faults:
         _check_faults(chosen, measured, serve)
     settings = Launch(
@@ -124,7 +140,7 @@ def run(
         duration=measured,
         processes=processes,
         slos=objectives or [],
-        api_key=api_key,
+        credentials=_credentials(api_key, token, jwt_secret),
         web_port=free_port() if web else None,
     )
     result = _run(settings, chosen if serve else None)
@@ -207,24 +223,39 @@ def _seconds(duration: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def _check_request(
-    users: int, processes: int, objectives: Sequence[str], files: Sequence[Path | None]
-) -> None:
+def _credentials(api_key: str, token: str, jwt_secret: str) -> Credentials:
+    if token and jwt_secret:
+        raise CommandError("--token and --jwt-secret exclude each other", exit_code=MISUSED)
+    credentials = Credentials(api_key, token, jwt_secret)
+    try:
+        credentials.user_id("")
+    except ValueError as error:
+        raise CommandError(f"--token: {error}", exit_code=MISUSED) from None
+    return credentials
+
+
+def _check_request(users: int, processes: int, files: Sequence[Path | None]) -> None:
     """Everything that can be known to be wrong before the load starts."""
     if not launch.is_installed():
         raise CommandError(f"Locust is not installed: {INSTALL}", exit_code=MISUSED)
     if processes > users:
         raise CommandError(f"--processes {processes}: more than the {users} users", exit_code=MISUSED)
-    try:
-        for objective in objectives:
-            slo.parse(objective)
-    except slo.SLOError as error:
-        raise CommandError(f"--slo: {error}", exit_code=MISUSED) from error
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
             raise CommandError(f"there is no folder {file.parent}", exit_code=MISUSED)
         if file is not None and (file.is_dir() or not os.access(file.absolute().parent, os.W_OK)):
             raise CommandError(f"cannot write {file}", exit_code=MISUSED)
+
+
+def _check_objectives(objectives: Sequence[str], duration: float) -> None:
+    try:
+        wanted = [slo.parse(objective) for objective in objectives]
+    except slo.SLOError as error:
+        raise CommandError(f"--slo: {error}", exit_code=MISUSED) from error
+    for each in wanted:
+        if each.is_growth and duration < slo.GROWTH_SECONDS:
+            text = f"--slo '{each.expression}': growth is judged from --duration {slo.GROWTH_SECONDS:g} on"
+            raise CommandError(text, exit_code=MISUSED)
 
 
 def _check_faults(scenario: Scenario, duration: float, serve: bool) -> None:
@@ -239,7 +270,7 @@ def _check_faults(scenario: Scenario, duration: float, serve: bool) -> None:
 def _run(settings: Launch, serve_for: Scenario | None) -> Result:
     try:
         if serve_for is not None:
-            with local_server(serve_for.server) as own:
+            with local_server({**serve_for.server, **_server_auth(settings.credentials)}) as own:
                 return _run_on_own(own, replace(settings, url=own.url), serve_for)
         if not is_alive(settings.url):
             raise LaunchFailed(f"no chat server answers at {settings.url}: start one, or add --serve")
@@ -248,6 +279,11 @@ def _run(settings: Launch, serve_for: Scenario | None) -> Result:
         return launch.nothing_ran(settings, str(error))
     except NetworkMisconfigured as error:
         raise CommandError(str(error), exit_code=MISUSED) from None
+
+
+def _server_auth(credentials: Credentials) -> dict[str, str]:
+    """The settings of a server of our own that wants what the users have."""
+    return {"CHAT_AUTH__JWT_SECRET": credentials.jwt_secret} if credentials.jwt_secret else {}
 
 
 def _run_on_own(server: LocalServer, settings: Launch, scenario: Scenario) -> Result:

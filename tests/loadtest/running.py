@@ -17,6 +17,5 @@ def run_scenario(
         duration=duration,
         processes=processes,
         slos=["ack_p99<30s"],
-        api_key="",
     )
     return run(settings, lambda progress: None)

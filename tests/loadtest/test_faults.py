@@ -26,7 +26,7 @@ USERS, DEVICES, RATE, PAUSE = 8, 3, 80.0, 0.3
 def survived() -> Iterator[Result]:
     faults = round_of(SETTINGS)
     with local_server(SETTINGS) as server:
-        launch = Launch("faults", server.url, USERS, 50.0, DEVICES, RATE, 14.0, 1, [], "")
+        launch = Launch("faults", server.url, USERS, 50.0, DEVICES, RATE, 14.0, 1, [])
         inflicting = Inflicting(server, faults, warmup_of(USERS, 50.0) + launch.duration, PAUSE)
         result = run(launch, inflicting.follow)
         inflicting.finish()
