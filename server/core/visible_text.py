@@ -13,6 +13,12 @@ _SHOW_NOTHING: Final = (
 _find_visible = re.compile(rf"[^\s{_SHOW_NOTHING}]").search
 
 
+def first_visible(text: str) -> int:
+    """Return where the first character stands that shows something; -1 where none does."""
+    found = _find_visible(text)
+    return -1 if found is None else found.start()
+
+
 def shows_something(text: str) -> bool:
     """Return whether the text has a character that is neither white space nor one that shows nothing."""
     return _find_visible(text) is not None

@@ -3,16 +3,25 @@
 import re
 from typing import Final
 
+from server.core.visible_text import first_visible
+
 _OPEN: Final = "<think>"
 _CLOSE: Final = "</think>"
 _UNSAVABLE: Final = re.compile("[\0\ud800-\udfff]")
+_MAX_UNSEEN: Final = (
+    64  # characters that show nothing before the first that does: marks of direction and the like
+)
 
 
 class Visible:
-    """Drops thoughts (`<think>`) and leading white space; NUL and lone surrogates become U+FFFD."""
+    """Drops thoughts (`<think>`) and leading white space; NUL and lone surrogates become U+FFFD.
+
+    What it returns begins with something that can be seen, so that "" all along means: no answer.
+    """
 
     def __init__(self) -> None:
         self._has_begun = False
+        self._unseen = ""  # what stands before the first visible character and is no white space
         self._is_thought = False
         self._tag = ""  # the beginning of what may become a tag
         self._half = ""  # a character's first surrogate: JSON may bring the second in the next piece
@@ -54,10 +63,14 @@ class Visible:
         return "".join(shown)
 
     def _begun(self, text: str) -> str:
-        if not self._has_begun:
-            text = text.lstrip()
-            self._has_begun = bool(text)
-        return text
+        if self._has_begun or not text:
+            return text
+        at = first_visible(text)
+        before, text = (text, "") if at < 0 else (text[:at], text[at:])
+        unseen = (self._unseen + "".join(before.split()))[:_MAX_UNSEEN]
+        self._has_begun = bool(text)
+        self._unseen = "" if self._has_begun else unseen
+        return unseen + text if self._has_begun else ""
 
 
 def _beginning_of(tag: str, text: str) -> str:

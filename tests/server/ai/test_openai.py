@@ -233,6 +233,7 @@ def test_a_truncated_answer_is_never_taken_for_a_whole_one(
         (piece("<think>"), piece("Hm</think>"), piece("\n", "stop")),
         (piece("<think>Hm", "length"),),
         (piece(" \n"), piece("", "stop")),
+        (piece("\u200b"), piece("\u200d", "stop")),
         (piece(None, "content_filter"),),
     ],
 )

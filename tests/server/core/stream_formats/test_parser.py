@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.core.stream_formats import StreamParser, chat_completion_parser, make_parser
+from server.core.visible_text import shows_something
 from server.protocol import ErrorCode, Finish
 from tests.server.core.stream_formats.recorded import (
     LINE_SEPARATOR,
@@ -221,6 +222,21 @@ def test_what_stands_in_think_is_not_seen(text: str, visible: str) -> None:
     assert read_all("text", *(letter.encode() for letter in text))[0] == visible
 
 
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["\u200b ", "\n\u200f", " salut "], ["", "", "\u200b\u200fsalut "]),
+        (["\u200b", "\ufeff"], ["", ""]),
+        (["\u200b" * 1000, "a"], ["", "\u200b" * 64 + "a"]),
+        (["a", "\u200b", " "], ["a", "\u200b", " "]),
+    ],
+)
+def test_nothing_is_shown_before_something_can_be_seen(pieces: list[str], shown: list[str]) -> None:
+    parser = parser_for("text")
+    assert [parser.feed(piece.encode()) for piece in pieces] == shown
+    assert parser.close() == ""
+
+
 def test_only_what_may_become_a_tag_waits() -> None:
     parser = parser_for("text")
     assert [parser.feed(piece) for piece in (b"a <", b"b", b"> <thi", b"s>")] == ["a ", "<b", "> ", "<this>"]
@@ -303,8 +319,9 @@ def test_any_text_comes_out_of_each_format_as_it_went_in(
     expected = read_all("text", *(text.encode() for text in texts))[0]
     for format, body in bodies.items():
         assert read_all(format, *data.draw(cut(body.encode())))[0] == expected
-    if "<" not in expected and "\0" not in "".join(texts) and "<" not in "".join(texts):
-        assert expected == "".join(texts).lstrip()
+    whole = "".join(texts)
+    if shows_something(whole[:1]) and not set("<\0") & set(whole):
+        assert expected == whole
 
 
 @given(st.sampled_from(["text", "sse", "ndjson"]), st.lists(st.binary(), max_size=6))
