@@ -5,11 +5,11 @@ import json
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Any, Final
 
 import httpx2
 
+from server.core.hosts import is_loopback
 from server.core.retrying import FailureKind, parse_retry_after
 from server.core.stream_formats import error_text
 from server.ports import ResponderFailed
@@ -45,14 +45,6 @@ def open_client(url: str) -> httpx2.AsyncClient:
 def shown(url: httpx2.URL) -> str:
     """Write an address as logs may show it: without a user, a password or a query."""
     return f"{url.scheme}://{url.netloc.decode()}{url.path}"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether the host is this machine."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 async def refusal_of(response: httpx2.Response, secret: str) -> ResponderFailed:

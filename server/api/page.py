@@ -26,7 +26,9 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
 )
 PAGE: Final = "index.html"
 # Other origins' pages may import these.
-CLIENT_FILES: Final = frozenset({"chat-client.js", "chat-client.d.ts"})
+CLIENT_FILES: Final = frozenset(
+    f"{module}.{kind}" for module in ("chat-client", "chat-react", "chat-ai-sdk") for kind in ("js", "d.ts")
+)
 MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
+from server.core.hosts import is_loopback
 from server.settings.schema import Settings
 
 # A character may take two \uXXXX escapes (a surrogate pair), 12 bytes, in JSON.
@@ -50,18 +50,6 @@ def _secret_is_long(settings: Settings) -> bool:
 
 def _keys_are_long(settings: Settings) -> bool:
     return all(len(key.get_secret_value()) >= MIN_KEY_CHARACTERS for key in settings.auth.api_keys)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server that listens there."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 PUBLIC_BIND = Rule(

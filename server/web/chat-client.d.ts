@@ -432,9 +432,10 @@ export declare class ChatManager {
     switchConversation(conversationId: string): void;
     /**
      * @param {string} text
+     * @param {string} [messageId] makes sure that it is saved once
      * @returns {Promise<Ack>} saved, and on its way to every device; rejected with a `ChatError`
      */
-    sendMessage(text: string): Promise<Ack>;
+    sendMessage(text: string, messageId?: string): Promise<Ack>;
     /**
      * Sends any frame.
      * @param {Frame} frame

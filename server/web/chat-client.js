@@ -857,10 +857,11 @@ export class ChatManager {
 
   /**
    * @param {string} text
+   * @param {string} [messageId] makes sure that it is saved once
    * @returns {Promise<Ack>} saved, and on its way to every device; rejected with a `ChatError`
    */
-  sendMessage(text) {
-    return this.sendWithAck({ type: 'CHAT_MESSAGE', data: wellFormed(text) });
+  sendMessage(text, messageId = newId()) {
+    return this.sendWithAck({ type: 'CHAT_MESSAGE', message_id: messageId, data: wellFormed(text) });
   }
 
   /**

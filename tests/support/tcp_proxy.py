@@ -30,6 +30,7 @@ class Fate(Enum):
 
     CUT = "both sides are cut instead of handing over the answer"
     SILENT = "no answer comes, and the client is not told"
+    LOST = "the request is lost, and both sides are cut"
     HELD = "the request itself is held back, until `release`"
 
 
@@ -171,6 +172,9 @@ class TcpProxy:
                 await self._gates[way].wait()
                 if way is Way.TO_SERVER:
                     self._look_for_marks(data, link)
+                    if link.fate is Fate.LOST:
+                        link.cut()
+                        return
                     if link.fate is Fate.HELD:
                         self._held.clear()
                         await self._held.wait()

@@ -1,13 +1,16 @@
 """What an operator asks of a PostgreSQL database, whether or not servers work on it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from server.ports import StoreUnavailable
 from server.store.postgres import schema
 from server.store.postgres.dialer import connect
 from server.store.postgres.faults import ANY
 from server.store.postgres.link import Connection, message_of
+
+_CLOSE_SECONDS: Final = 2.0
 
 
 async def read_version(url: str) -> int:
@@ -31,4 +34,5 @@ async def connection_to(url: str) -> AsyncIterator[Connection]:
     except ANY as fault:
         raise StoreUnavailable(message_of(fault)) from fault
     finally:
-        connection.terminate()
+        with suppress(*ANY):
+            await connection.close(timeout=_CLOSE_SECONDS)

@@ -61,7 +61,11 @@ class PostgresStore(OwedTables):
         async with connection_to(self._url) as connection:
             schema.check(await schema.set_up(connection))
         links = [lane.link for lane in self._lanes] + self._writers.all + self._readers.all
-        await asyncio.gather(*(link.session() for link in links))
+        try:
+            await asyncio.gather(*(link.session() for link in links))
+        except StoreUnavailable:
+            await self.close()
+            raise
         self._beat = asyncio.create_task(self._keep_alive())
 
     async def close(self) -> None:

@@ -421,13 +421,28 @@ def test_a_refusal_of_any_shape_is_told_in_one_line(provider: ModelServer, body:
 
 
 @asynchronous
-async def test_a_refusal_that_never_ends_is_not_waited_for(provider: ModelServer) -> None:
+async def test_a_refusal_that_never_ends_is_not_waited_for_and_its_connection_closed(
+    provider: ModelServer,
+) -> None:
     provider.reply(b"Go away", FOR_EVER, status=403)
+    responder = responder_for(provider)
     began = time.monotonic()
-    _, fault = await failure(responder_for(provider))
-    assert fault.kind is FailureKind.REFUSED
-    assert str(fault).endswith("Go away")
+    with pytest.raises(ResponderFailed, match=r"Go away$") as caught:
+        await pieces_of(responder, turn("Hi"))
+    assert caught.value.kind is FailureKind.REFUSED
     assert time.monotonic() - began < 5
+    assert await asyncio.to_thread(provider.wait_for_request().gone.wait, 2)
+    await responder.close()
+
+
+@asynchronous
+async def test_an_endless_refusal_is_not_read_to_its_end(provider: ModelServer) -> None:
+    provider.reply(*(b"x" * 1000, 0.001) * 5000, status=500)
+    responder = responder_for(provider)
+    with pytest.raises(ResponderFailed):
+        await pieces_of(responder, turn("Hi"))
+    assert await asyncio.to_thread(provider.wait_for_request().gone.wait, 1)
+    await responder.close()
 
 
 @asynchronous

@@ -23,6 +23,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         ("/app", "text/html; charset=utf-8"),
         ("/app/chat-client.js", "text/javascript; charset=utf-8"),
         ("/app/chat-client.d.ts", "text/plain; charset=utf-8"),
+        ("/app/chat-react.js", "text/javascript; charset=utf-8"),
+        ("/app/chat-ai-sdk.d.ts", "text/plain; charset=utf-8"),
         ("/app/page/app.js", "text/javascript; charset=utf-8"),
         ("/app/page/tokens.css", "text/css; charset=utf-8"),
         ("/app/page/icon.svg", "image/svg+xml"),

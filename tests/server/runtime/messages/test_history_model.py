@@ -1,15 +1,16 @@
 """Whatever devices and the database do, and wherever the process dies: the history is what each device saw.
 
-On the real SQLite store; the sockets are the test's.
+On the real stores; the sockets are the test's.
 """
 
 import asyncio
 import itertools
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -19,10 +20,14 @@ from server.ports import Batch, Commit, PendingCommit, StoreUnavailable
 from server.runtime.messages import gap_repair
 from server.runtime.rooms.room import Connection
 from server.store import sqlite_writer
+from server.store.postgres import PostgresStore, lane
+from server.store.postgres.administration import upgrade
 from server.store.sqlite import SqliteStore
 from tests.support.device import CONVERSATION
+from tests.support.postgres_server import PostgresServer
 from tests.support.sqlite_faults import Tap
 from tests.support.stage import FakeSocket, Stage, StageDevice, turns
+from tests.support.tcp_proxy import Fate, tcp_proxy
 
 MAX_REPLAY = 6  # small, so that gaps occur
 SEND_QUEUE = 5  # small, so that slow devices are closed
@@ -30,8 +35,8 @@ NAMES = ("phone", "tablet", "laptop")
 device_names = st.sampled_from(NAMES)
 
 
-class MortalStore(SqliteStore):
-    """Once it is dead it says nothing more, as a process that was killed; SQLite ends what it began."""
+class Mortal:
+    """A store that may die: then it says nothing more, as a process that was killed; what it began ends."""
 
     is_dead = False
 
@@ -43,8 +48,69 @@ class MortalStore(SqliteStore):
                 answer.set_result(outcomes)
 
         if not self.is_dead:
-            super().save(batch).when_over(tell)
+            saving: Commit[Outcome] = super().save(batch)  # type: ignore[misc]
+            saving.when_over(tell)
         return PendingCommit(answer)
+
+
+class MortalSqlite(Mortal, SqliteStore):
+    pass
+
+
+class MortalPostgres(Mortal, PostgresStore):
+    pass
+
+
+class SqliteFile:
+    """A database, and what may go wrong with it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._tap = Tap()
+        self._normal = sqlite_writer._IN_DOUBT_SECONDS
+
+    def new_store(self) -> MortalSqlite:
+        self._tap.on_execute = lambda sql, run: run()
+        path = Path(self._folder.name) / "chat.db"
+        return MortalSqlite(path, is_durable=False, connection=self._tap.connection)
+
+    def spoil(self, message_id: str, is_done: bool, is_in_doubt: bool) -> None:
+        """The commit of that message fails. `is_done`: although it is there; `is_in_doubt`: and nobody can
+        find out at once.
+        """
+        self._tap.spoil("COMMIT", is_run=is_done)
+        sqlite_writer._IN_DOUBT_SECONDS = 0.0 if is_in_doubt else self._normal  # type: ignore[misc]
+
+    def close(self) -> None:
+        sqlite_writer._IN_DOUBT_SECONDS = self._normal  # type: ignore[misc]
+        self._folder.cleanup()
+
+
+class PostgresDatabase:
+    """The same, behind a proxy."""
+
+    server: PostgresServer  # the fixture's
+    name: str
+
+    def __init__(self) -> None:
+        self.server.sql("TRUNCATE conversations, messages, positions, turns, undelivered", self.name)
+        self._stack = ExitStack()
+        self._proxy = self._stack.enter_context(tcp_proxy(self.server.port))
+        self._normal = lane._IN_DOUBT_SECONDS, lane._AGAIN_SECONDS
+
+    def new_store(self) -> MortalPostgres:
+        return MortalPostgres(self.server.url(self.name, self._proxy.port), pool=3)
+
+    def spoil(self, message_id: str, is_done: bool, is_in_doubt: bool) -> None:
+        fate = Fate.CUT if is_done else Fate.LOST
+        self._proxy.spoil_answer(message_id.encode(), fate)
+        doubt, again = self._normal
+        lane._IN_DOUBT_SECONDS = 0.0 if is_in_doubt else doubt  # type: ignore[misc]
+        lane._AGAIN_SECONDS = 0.0 if is_done else again  # type: ignore[misc]
+
+    def close(self) -> None:
+        lane._IN_DOUBT_SECONDS, lane._AGAIN_SECONDS = self._normal  # type: ignore[misc]
+        self._stack.close()
 
 
 class Client:
@@ -95,16 +161,17 @@ class Client:
 class Conversation(RuleBasedStateMachine):
     """One user's devices, and a server that may be restarted or killed."""
 
+    make_database: type[SqliteFile | PostgresDatabase] = SqliteFile
+
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        self.database = self.make_database()
         self.runner = asyncio.Runner()
         self.numbers = itertools.count(1)
         self.clients = {name: Client() for name in NAMES}
         self.sent: list[str] = []  # in the present log
         self.answers: list[dict[str, Any]] = []  # to those
-        self.tap = Tap()
-        self.normal = sqlite_writer._IN_DOUBT_SECONDS, gap_repair._PAUSE
+        self.normal = gap_repair._PAUSE
         gap_repair._PAUSE = 0.001  # type: ignore[misc]
         self.runner.run(self._start())
 
@@ -139,11 +206,10 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(name=device_names, is_done=st.booleans(), is_in_doubt=st.booleans())
     def send_into_a_commit_that_fails(self, name: str, is_done: bool, is_in_doubt: bool) -> None:
-        """`is_done`: although it is there; `is_in_doubt`: and nobody can find out at once."""
         self.join(name, resumes=True)
-        self.tap.spoil("COMMIT", is_run=is_done)
-        sqlite_writer._IN_DOUBT_SECONDS = 0.0 if is_in_doubt else self.normal[0]  # type: ignore[misc]
-        self.send(name, 1, 0)
+        message_id = f"m{next(self.numbers)}"
+        self.database.spoil(message_id, is_done, is_in_doubt)
+        self.runner.run(self._send(name, [message_id], 0))
 
     @rule()
     def delete(self) -> None:
@@ -163,16 +229,14 @@ class Conversation(RuleBasedStateMachine):
                 self.runner.run(self._compare())
                 self.runner.run(self._stop())
             finally:
-                sqlite_writer._IN_DOUBT_SECONDS, gap_repair._PAUSE = self.normal  # type: ignore[misc]
+                gap_repair._PAUSE = self.normal  # type: ignore[misc]
                 self.runner.close()
-                self.folder.cleanup()
+                self.database.close()
 
     # ---- what happens -------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        self.tap.on_execute = lambda sql, run: run()
-        path = Path(self.folder.name) / "chat.db"
-        self.store = MortalStore(path, is_durable=False, connection=self.tap.connection)
+        self.store: MortalSqlite | MortalPostgres = self.database.new_store()
         await self.store.open()
         self.stage = Stage(
             self.store, recovery_max_messages=MAX_REPLAY, send_queue=SEND_QUEUE, store_timeout=60.0
@@ -314,3 +378,18 @@ def _code(answer: dict[str, Any]) -> str | None:
 
 TestHistoryModel = Conversation.TestCase
 TestHistoryModel.settings = settings(max_examples=60, stateful_step_count=30)
+
+
+class ConversationOnPostgres(Conversation):
+    make_database = PostgresDatabase
+
+
+@pytest.fixture
+def postgres_for_model(postgres: PostgresServer, postgres_database: str) -> None:
+    asyncio.run(upgrade(postgres.url(postgres_database)))
+    PostgresDatabase.server, PostgresDatabase.name = postgres, postgres_database
+
+
+@pytest.mark.usefixtures("postgres_for_model")
+class TestHistoryModelOnPostgres(ConversationOnPostgres.TestCase):  # type: ignore[misc, valid-type]
+    settings = settings(max_examples=15, stateful_step_count=30)
