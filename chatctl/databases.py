@@ -1,9 +1,10 @@
 """The database that `store.url` names, as the commands about it see it."""
 
 import asyncio
+import shlex
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import apsw
 
@@ -14,8 +15,11 @@ from server.store import sqlite_schema
 from server.store.file_lock import DatabaseInUse
 from server.store.schema_faults import SchemaTooNew
 from server.store.sqlite import SqliteStore
+from server.store.sqlite_backup import back_up
 
 T = TypeVar("T")
+
+NO_DRIVER: Final = "PostgreSQL needs its driver: pip install 'chatctl[cluster]'"
 
 
 class Database(Protocol):
@@ -31,6 +35,10 @@ class Database(Protocol):
 
     def upgrade(self) -> None:
         """Brings the schema up to date."""
+        ...
+
+    def back_up(self, file: Path) -> None:
+        """Writes a backup to a new file; servers may be running."""
         ...
 
 
@@ -67,6 +75,16 @@ class _SqliteFile:
     def upgrade(self) -> None:
         _run(self._open_and_close(), self._url)
 
+    def back_up(self, file: Path) -> None:
+        if not self._path.exists():
+            raise CommandError(f"{self._path} does not exist")
+        try:
+            back_up(self._path, file)
+        except FileExistsError:
+            raise CommandError(f"{file} exists already: nothing was written") from None
+        except (OSError, apsw.Error) as fault:
+            raise CommandError(f"{self._path} to {file}: {getattr(fault, 'strerror', fault)}") from None
+
     async def _open_and_close(self) -> None:
         """To open a store is to upgrade it."""
         store = SqliteStore(self._path)
@@ -81,7 +99,7 @@ class _Postgres:
         try:
             from server.store.postgres import administration, schema
         except ImportError:
-            raise CommandError("PostgreSQL needs its driver: pip install 'chatctl[cluster]'") from None
+            raise CommandError(NO_DRIVER) from None
         self._administration = administration
         self._url = url
         self.name = name
@@ -92,6 +110,10 @@ class _Postgres:
 
     def upgrade(self) -> None:
         _run(self._administration.upgrade(self._url), self.name)
+
+    def back_up(self, file: Path) -> None:
+        command = f"pg_dump --format=custom --file={shlex.quote(str(file))} {shlex.quote(self.name)}"
+        raise CommandError(f"nothing was written; PostgreSQL has its own command: {command}")
 
 
 def _run(work: Coroutine[Any, Any, T], url: str) -> T:

@@ -10,21 +10,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Literal
 from urllib.parse import urlsplit
 
 import apsw
 
 from chatctl.api import Api
 from chatctl.failure import CommandError
+from chatctl.findings import Finding, Verdict
+from chatctl.postgres_checks import check_postgres
 from server.settings import Settings, guessable, shown, unbuilt
 from server.store.file_lock import DatabaseInUse, FileLock
 from server.store.sqlite_schema import MIGRATIONS, read_version
-
-Verdict = Literal["ok", "warn", "fail"]
 
 MEBIBYTE = 2**20
 LITTLE_SPACE, TOO_LITTLE_SPACE = 1024 * MEBIBYTE, 50 * MEBIBYTE
@@ -37,16 +35,6 @@ REDIS_PORT = 6379
 # The year in which this was written: a clock before it is not set at all.
 YEAR_OF_BIRTH = 2026
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`fail` is what will not work, `warn` what may surprise; `remedy` says what to do about it."""
-
-    subject: str
-    verdict: Verdict
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -117,8 +105,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     elif url.startswith("sqlite:///"):
         yield from _sqlite(Path(url.removeprefix("sqlite:///")), settings.store.durability)
     else:
-        remedy = "set store.url to a sqlite:/// file"
-        yield Finding("database", "fail", f"{shown('store.url', url)}: PostgreSQL is not built yet", remedy)
+        yield from check_postgres(url, settings.store.pool)
 
 
 def _sqlite(path: Path, durability: str) -> Iterator[Finding]:

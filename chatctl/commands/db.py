@@ -1,4 +1,4 @@
-"""chatctl db status, upgrade"""
+"""chatctl db status, upgrade, backup"""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,8 @@ Store = Annotated[
 ]
 
 app = command_app(
-    "Tell or upgrade the version of the database's schema.",
-    examples("chatctl db status", "chatctl db upgrade"),
+    "Tell or upgrade the version of the database's schema, or back it up.",
+    examples("chatctl db status", "chatctl db upgrade", "chatctl db backup chat-2026-11-28.db"),
 )
 
 
@@ -37,6 +37,19 @@ def upgrade(config: Config = None, store: Store = None, as_json: Json = False) -
     database = _database(config, store)
     database.upgrade()
     print_done({"version": database.newest}, f"schema version {database.newest}, up to date", as_json)
+
+
+@app.command(epilog=examples("chatctl db backup chat-2026-11-28.db", "chatctl db backup /mnt/chat.db --json"))
+def backup(
+    file: Annotated[Path, typer.Argument(help="A file that does not exist yet.", show_default=False)],
+    config: Config = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Write a backup of a SQLite database; the server may be running. For PostgreSQL, tell the command."""
+    database = _database(config, store)
+    database.back_up(file)
+    print_done({"file": str(file)}, f"{database.name} is backed up to {file}", as_json)
 
 
 def _database(config: Path | None, store: str | None) -> Database:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from chatctl.diagnosis import Finding, examine
+from chatctl.diagnosis import examine
 from chatctl.failure import FAILED, CommandError
+from chatctl.findings import Finding
 from chatctl.options import Config, Json, command_app, examples
 from chatctl.output import print_json, print_lines
 from chatctl.settings import settings_of

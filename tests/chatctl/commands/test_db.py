@@ -1,5 +1,6 @@
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,38 @@ def test_no_database_at_all_is_one_line(chatctl: Run, empty_folder: Path) -> Non
         "chatctl: text.db: file is not a database\n",
     )
     assert chatctl("db", "upgrade", "--store", "sqlite:///missing/chat.db").code == 1
+
+
+def test_a_backup_of_a_running_server_has_all_that_was_acked(
+    chatctl: Run, empty_folder: Path, server: RunningServer
+) -> None:
+    for number in range(3):
+        new = {"conversation_id": f"c{number}", "user_id": "kai", "ai": {"id": "ai", "name": "AI"}}
+        assert server.post("/api/matches", new).status_code == 201
+    options = ["--store", f"sqlite:///{server.folder}/chat.db"]
+    done = chatctl("db", "backup", "copy.db", *options)
+    assert done == (0, f"{server.folder}/chat.db is backed up to copy.db\n", "")
+    with closing(sqlite3.connect("copy.db")) as copy:
+        assert copy.execute("SELECT count(*) FROM conversations").fetchone() == (3,)
+    assert Path("copy.db").stat().st_mode & 0o077 == 0
+    before = Path("copy.db").read_bytes()
+    again = chatctl("db", "backup", "copy.db", *options)
+    assert again == (1, "", "chatctl: copy.db exists already: nothing was written\n")
+    assert Path("copy.db").read_bytes() == before
+
+
+def test_a_backup_that_cannot_be_made_leaves_nothing(chatctl: Run, empty_folder: Path) -> None:
+    assert chatctl("db", "backup", "copy.db").code == 1
+    Path("text.db").write_text("This is no database. " * 100)
+    code, _, err = chatctl("db", "backup", "copy.db", "--store", "sqlite:///text.db")
+    assert (code, err) == (1, "chatctl: text.db to copy.db: file is not a database\n")
+    assert not Path("copy.db").exists()
+
+
+def test_for_postgresql_the_command_of_a_backup_is_told(chatctl: Run) -> None:
+    code, out, err = chatctl("db", "backup", "a copy", "--store", "postgresql://kai:hush@h/chat")
+    assert (code, out) == (1, "")
+    assert "pg_dump --format=custom --file='a copy' 'postgresql://********@h/chat'" in err
 
 
 @pytest.mark.parametrize("command", ["status", "upgrade"])

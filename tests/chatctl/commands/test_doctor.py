@@ -1,4 +1,5 @@
 import json
+import re
 import resource
 import socket
 import sqlite3
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Run
+from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer
 
 
@@ -91,6 +93,26 @@ def test_a_database_that_others_can_read_is_a_warning_with_the_cure(chatctl: Run
     assert verdicts(chatctl, "database") == {"ok"}
     Path("chat.db").chmod(0o644)
     assert "chmod 600 chat.db" in [finding["remedy"] for finding in findings(chatctl, "database")]
+
+
+def test_postgresql_is_looked_at_with_what_loses_messages(
+    chatctl: Run, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer, postgres_database: str
+) -> None:
+    monkeypatch.setenv("CHAT_STORE__URL", postgres.url(postgres_database))
+    before = {finding["text"]: finding for finding in findings(chatctl, "database")}
+    assert any("empty: the first node sets it up" in text for text in before)
+    assert any(re.fullmatch(r"a commit there takes \d+\.\d\d ms", text) for text in before)
+    # The server of the tests runs without them, since its machine does not lose its power.
+    warned = [text.split()[0] for text, finding in before.items() if finding["verdict"] == "warn"]
+    assert warned == ["fsync", "full_page_writes"]
+    postgres.sql(f"ALTER DATABASE {postgres_database} SET synchronous_commit = off")
+    assert any(f["text"].startswith("synchronous_commit is off") for f in findings(chatctl, "database"))
+    chatctl("db", "upgrade")
+    assert "fail" not in verdicts(chatctl, "database")
+    monkeypatch.setenv("CHAT_STORE__POOL", "1000")
+    assert any("a node takes 1000" in f["text"] for f in findings(chatctl, "database"))
+    postgres.sql("INSERT INTO schema_versions VALUES (99, now())", postgres_database)
+    assert "fail" in verdicts(chatctl, "database")
 
 
 def test_a_backplane_must_answer(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
