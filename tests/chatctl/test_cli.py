@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -77,3 +78,20 @@ def test_the_command_runs_as_a_process() -> None:
         timeout=20,
     )
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "</dev/null >&- 2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("command", [["--help"], ["errors"], ["loadtest", "list"], ["stats", "--once"]])
+def test_output_that_goes_nowhere_is_no_traceback(command: list[str], redirection: str) -> None:
+    words = [sys.executable, "-m", "chatctl", *command]
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirection}', *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=os.environ | {"CHATCTL_URL": "http://127.0.0.1:1"},
+    )
+    assert ran.returncode in (0, 1)
+    assert len(ran.stderr.splitlines()) <= 1
+    assert "Traceback" not in ran.stderr and "internal error" not in ran.stderr
