@@ -14,9 +14,7 @@ saved message comes out as one `Message` event, in the order of seq, own ones to
 import asyncio
 import inspect
 import logging
-import os
 import random
-import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
@@ -24,10 +22,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-
-from chatctl.client.backoff import Backoff, close_code_of_refusal
+from chatctl.client.backoff import Backoff
 from chatctl.client.catching_up import CatchingUp
 from chatctl.client.errors import MessageFailed, SessionEnded, error_of
 from chatctl.client.events import (
@@ -45,14 +40,11 @@ from chatctl.client.events import (
     Welcomed,
 )
 from chatctl.client.history import History
-from chatctl.client.network import certificates, proxy_for
+from chatctl.client.network import proxy_for
 from chatctl.client.outgoing import Outgoing
 from chatctl.client.session import Session
-from server.protocol import ABNORMAL_CLOSURE
+from chatctl.client.wire import Wire
 
-# Far above a frame with the longest AI text that a server could be configured for.
-_MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
-_CLOSE_TIMEOUT: Final = 2.0  # seconds for the server's close frame, when this side closes
 _DEFAULT_BACKOFF: Final = Backoff()
 
 Token = str | None
@@ -121,16 +113,14 @@ class ChatClient:
         self._api_key = api_key
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._emit = on_event or self._events.put_nowait
-        self._proxy = proxy_for(url)
-        self._tls = certificates() if urlsplit(url).scheme in ("https", "wss") else None
-        self._history = History(url, self._rest_headers, self._proxy)
+        proxy = proxy_for(url)
+        self._wire = Wire(url, proxy, self._receive)
+        self._history = History(url, self._rest_headers, proxy)
         self._outcomes: dict[int, asyncio.Future[Delivered | MessageFailed]] = {}
         self._running: asyncio.Task[Ended] | None = None
         self._ended: Ended | None = None
         self._welcomed = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._socket: ClientConnection | None = None
-        self._to_write: asyncio.Queue[str] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._catching_up = CatchingUp(self.session, self._history, self._report)
 
@@ -167,8 +157,7 @@ class ChatClient:
     async def _release(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._socket is not None:
-            await self._socket.close()
+        await self._wire.close()
         await self._history.close()
         if self._running is not None:
             self._running.cancel()
@@ -190,7 +179,7 @@ class ChatClient:
         await self.close()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """All events from the beginning, up to and with `Ended`."""
+        """Gives all events from the beginning, up to and with `Ended`."""
         while True:
             event = await self._events.get()
             yield event
@@ -199,11 +188,11 @@ class ChatClient:
 
     @property
     def ended(self) -> Ended | None:
-        """Why the session is over, if it is."""
+        """Tells why the session is over, if it is."""
         return self._ended
 
     def reconnect_now(self) -> None:
-        """Does not wait for the next attempt any longer."""
+        """Makes the next attempt at once."""
         self._hurry.set()
 
     # -- what a device says: all of it raises SessionEnded after `Ended` -------------------------------
@@ -221,7 +210,7 @@ class ChatClient:
         return self._sending(self._speaker.retry(message, _new_id(), self._now()))
 
     def mark_read(self, seq: int) -> Sending | None:
-        """Everything up to `seq` has been read; None if that is no news."""
+        """Tells that everything up to `seq` has been read; returns None if that is no news."""
         receipt = self._speaker.mark_read(_new_id(), seq, self._now())
         return self._sending(receipt) if receipt else None
 
@@ -250,7 +239,7 @@ class ChatClient:
         return not waiting
 
     async def history(self, before_seq: int | None = None, limit: int = 50) -> list[Frame]:
-        """Earlier messages, ascending: those directly below `before_seq`, or the newest.
+        """Reads earlier messages, ascending: those directly below `before_seq`, or the newest.
 
         Raises HistoryUnavailable.
         """
@@ -301,49 +290,15 @@ class ChatClient:
             await asyncio.wait_for(self._hurry.wait(), seconds)
 
     async def _converse(self) -> tuple[int, str]:
-        """One connection from its handshake to its end: how it was closed."""
         url = self.session.start_connection(self.url, self._now())
         self._handle([])
-        try:
-            async with connect(
-                url,
-                additional_headers=self.session.headers(),
-                compression=None,
-                ping_interval=None,  # the protocol has a heartbeat of its own
-                close_timeout=_CLOSE_TIMEOUT,
-                max_size=_MAX_FRAME_BYTES,
-                proxy=self._proxy,
-                ssl=self._tls,
-            ) as socket:
-                return await self._exchange(socket)
-        except InvalidStatus as refusal:
-            status = refusal.response.status_code
-            return close_code_of_refusal(status), f"the server answered with HTTP status {status}"
-        except (OSError, WebSocketException) as error:
-            return ABNORMAL_CLOSURE, _told(error)
+        return await self._wire.converse(url, self.session.headers())
 
-    async def _exchange(self, socket: ClientConnection) -> tuple[int, str]:
-        self._socket, self._to_write = socket, asyncio.Queue()
-        writer = asyncio.create_task(self._write(socket, self._to_write))
-        try:
-            while True:
-                self._handle(self._receive(await socket.recv()))
-        except ConnectionClosed:
-            return socket.close_code or ABNORMAL_CLOSURE, socket.close_reason or ""
-        finally:
-            self._socket = None
-            writer.cancel()
-
-    def _receive(self, payload: str | bytes) -> list[Event]:
+    def _receive(self, payload: str | bytes) -> None:
         if isinstance(payload, bytes):
-            return [Unreadable(payload, "a binary frame")]
-        return self.session.receive(payload, self._now())
-
-    @staticmethod
-    async def _write(socket: ClientConnection, frames: asyncio.Queue[str]) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                await socket.send(await frames.get())
+            self._handle([Unreadable(payload, "a binary frame")])
+        else:
+            self._handle(self.session.receive(payload, self._now()))
 
     # -- what the session says -----------------------------------------------------------------------
 
@@ -352,7 +307,7 @@ class ChatClient:
         for event in events:
             self._handle_one(event)
         for frame in self.session.frames_to_send():
-            self._to_write.put_nowait(frame)
+            self._wire.write(frame)
         self._set_timer()
 
     def _handle_one(self, event: Event) -> None:
@@ -369,7 +324,7 @@ class ChatClient:
     def _report(self, event: Event) -> None:
         match event:
             case Stale():
-                self._abort()
+                self._wire.abort()
             case Delivered():
                 self._settle(event.message, event)
             case Failed(message=message):
@@ -387,10 +342,6 @@ class ChatClient:
         future = self._outcomes.pop(message.number, None)
         if future is not None:
             future.set_result(outcome)
-
-    def _abort(self) -> None:
-        if self._socket is not None:
-            self._socket.transport.abort()
 
     def _set_timer(self) -> None:
         deadline = self.session.deadline()
@@ -410,12 +361,6 @@ class ChatClient:
 
     def _rest_headers(self) -> dict[str, str]:
         return {"X-API-Key": self._api_key} if self._api_key else self.session.headers()
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
 
 
 def _new_id() -> str:

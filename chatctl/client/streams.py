@@ -35,7 +35,7 @@ class Streams:
         text = data["text"]
         so_far = self._texts.get(message_id, "")
         offset = _position(data.get("offset", len(so_far)))
-        is_late = False
+        is_late = message_id in self._finished
         events: list[Chunk | Misplaced] = []
         if is_late or offset != len(so_far):
             events.append(Misplaced(message_id, frame))

@@ -89,7 +89,7 @@ class Server:
             self.piece(message_id, text=text, offset=offset, index=offset)
 
     def finish(self, message_id: str, **finish: str) -> None:
-        """Saves the answer, or not if there is nothing of it."""
+        """Saves the answer, or not if there is nothing of it. A piece of it comes late."""
         written = self.writing.pop(message_id)
         if not written:
             self.piece(message_id, aborted=True)
@@ -97,6 +97,7 @@ class Server:
         frame = {"type": "AI_RESPONSE", "message_id": message_id, "data": ANSWER[:written], "sender": "ai"}
         self.log.append(frame | finish | {"seq": len(self.log) + 1})
         self._push(self.log[-1])
+        self.piece(message_id, text=ANSWER[:written], offset=0, index=0)
 
     def abort(self, message_id: str) -> None:
         del self.writing[message_id]
@@ -233,12 +234,9 @@ class ClientAndServer(RuleBasedStateMachine):
                 self.server.write(message_id, count, times)
 
     @precondition(lambda self: self.server.writing)
-    @rule(late=st.booleans())
-    def an_answer_ends(self, late: bool) -> None:
-        message_id, written = next(iter(self.server.writing.items()))
-        self.server.finish(message_id)
-        if late and written:
-            self.server.piece(message_id, text=ANSWER[:written], offset=0, index=0)
+    @rule()
+    def an_answer_ends(self) -> None:
+        self.server.finish(next(iter(self.server.writing)))
 
     @precondition(lambda self: self.server.writing)
     @rule()
