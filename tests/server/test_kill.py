@@ -6,9 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer, running_server
 
 CONVERSATIONS = 8
@@ -65,13 +67,24 @@ def history_of(server: RunningServer, conversation: str) -> list[tuple[str, int]
     return messages
 
 
-def test_every_acked_message_is_in_the_history_once_with_its_seq(tmp_path: Path) -> None:
-    with running_server(tmp_path, rate_limit__enabled=False) as server:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest) -> dict[str, object]:
+    """The stores that a kill is survived with."""
+    if request.param == "sqlite":
+        return {}
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return {"store__url": server.url(request.getfixturevalue("postgres_database"))}
+
+
+def test_every_acked_message_is_in_the_history_once_with_its_seq(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with running_server(tmp_path, rate_limit__enabled=False, **settings) as server:
         load = Load(server)
         asyncio.run(load.run_until_killed())
         server.kill()
     stored: dict[tuple[str, str], int] = {}
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, **settings) as server:
         for conversation in {conversation for conversation, _ in load.acked}:
             history = history_of(server, conversation)
             assert [seq for _, seq in history] == list(range(1, len(history) + 1))

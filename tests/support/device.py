@@ -30,9 +30,9 @@ class Device:
         frame: dict[str, Any] = json.loads(self.socket.recv(timeout=timeout))
         return frame
 
-    def receive_until(self, type: str) -> dict[str, Any]:
-        """The next frame of that type; those before it are passed over."""
-        while (frame := self.receive())["type"] != type:
+    def receive_until(self, *types: str) -> dict[str, Any]:
+        """Return the next frame of one of the types; those before it are passed over."""
+        while (frame := self.receive())["type"] not in types:
             pass
         return frame
 
