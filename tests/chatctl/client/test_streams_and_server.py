@@ -179,3 +179,29 @@ async def test_after_a_kill_nothing_more_is_told_of_what_nobody_writes(tmp_path:
                 await phone.until(lambda device: len(device.answers) == 2)
                 phone_texts = phone.texts[shown:]
                 assert [text for text in phone_texts if not "".join(WORDS).startswith(text)] == []
+
+
+@asynchronous
+async def test_an_answer_is_stopped_before_its_first_word_and_its_turn_counts_as_answered(
+    tmp_path: Path, room: str
+) -> None:
+    settings = {"ai__responder": "demo", "ai__typing_delay": "[1.0, 1.0]", "ai__turn_wait": 0.05}
+    with running_server(tmp_path, **settings) as server:
+        async with Device(server.url, room, "phone") as phone, Device(server.url, room, "tablet") as tablet:
+            await phone.chat.send("What do you do all day?")
+            await tablet.chat.cancel_response()
+            for device in (phone, tablet):
+                await device.until(has_been_told_of_an_abort)
+
+            await phone.chat.send("And all night?")
+            await phone.until(lambda device: len(device.answers) == 3)
+
+            assert [text for text, _ in phone.answers[:2]] == ["What do you do all day?", "And all night?"]
+            assert len(phone.texts) > 1  # word by word
+            phone.assert_faultless(phone.answers[2][0])
+            await asyncio.sleep(0.5)
+            assert len(phone.answers) == 3
+
+
+def has_been_told_of_an_abort(device: Device) -> bool:
+    return any(isinstance(event, Chunk) and event.aborted for event in device.events)
