@@ -22,6 +22,7 @@ from chatctl.findings import Finding, Verdict
 from chatctl.postgres_checks import check_postgres
 from server.settings import Settings, guessable, shown, unbuilt
 from server.store.file_lock import DatabaseInUse, FileLock
+from server.store.sqlite_file import find_damage
 from server.store.sqlite_schema import MIGRATIONS, read_version
 
 MEBIBYTE = 2**20
@@ -37,8 +38,8 @@ YEAR_OF_BIRTH = 2026
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Every check, one after the other."""
+def examine(settings: Settings, is_deep: bool = False) -> Iterator[Finding]:
+    """Make every check, one after the other; `is_deep` reads the whole database too."""
     checks: list[Callable[[Settings], Iterator[Finding]]] = [
         _config,
         _auth,
@@ -50,6 +51,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     ]
     for check in checks:
         yield from check(settings)
+    if is_deep:
+        yield from _damage(settings)
 
 
 def _config(settings: Settings) -> Iterator[Finding]:
@@ -139,6 +142,20 @@ def _sqlite_file(path: Path) -> Finding:
         text = f"{path} has schema version {version}, this program knows {len(MIGRATIONS)}"
         return Finding("database", "fail", text, "install the newer program that wrote it")
     return Finding("database", "ok", f"{path}, schema version {version}")
+
+
+def _damage(settings: Settings) -> Iterator[Finding]:
+    path = Path(settings.store.url.removeprefix("sqlite:///"))
+    if settings.store.url.startswith("sqlite:///") and path.exists():
+        try:
+            found = find_damage(path)
+        except apsw.Error as fault:
+            found = [str(fault)]
+        remedy = "restore a backup, or save what can be read: sqlite3 FILE .recover"
+        for line in found:
+            yield Finding("damage", "fail", line, remedy)
+        if not found:
+            yield Finding("damage", "ok", f"all of {path} can be read")
 
 
 def _readable_by_others(path: Path) -> Iterator[Finding]:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 import resource
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from server.store.sqlite import SqliteStore
 from tests.chatctl.conftest import Run
 from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer
+from tests.support.store import create, draft, opened, save
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +144,36 @@ def test_a_clock_that_was_never_set_fails(chatctl: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr("chatctl.diagnosis.YEAR_OF_BIRTH", 9999)
     assert verdicts(chatctl, "clock") == {"fail"}
     assert chatctl("doctor").code == 1
+
+
+def _filled(path: Path) -> Path:
+    async def fill() -> None:
+        async with opened(SqliteStore(path)) as store:
+            (a,) = await create(store, "a")
+            await save(store, *(draft(a.key, f"m{n}", "x" * 1000) for n in range(300)))
+
+    asyncio.run(fill())
+    return path
+
+
+def test_a_database_without_damage_is_read_to_its_end(chatctl: Run, empty_folder: Path) -> None:
+    path = _filled(empty_folder / "chat.db")
+    before = path.read_bytes()
+    assert findings(chatctl, "damage") == []
+    assert [finding["verdict"] for finding in findings(chatctl, "damage", "--deep")] == ["ok"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"\0" * 20_000, b"\xa5" * 20_000, b"\xa5" * 100])
+def test_damage_in_the_middle_is_found_by_reading_all(
+    chatctl: Run, empty_folder: Path, content: bytes
+) -> None:
+    path = _filled(empty_folder / "chat.db")
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 + 500)
+        file.write(content)
+    assert verdicts(chatctl, "database") <= {"ok", "warn"}
+    found = findings(chatctl, "damage", "--deep")
+    assert {finding["verdict"] for finding in found} == {"fail"}
+    assert "backup" in found[0]["remedy"]
+    assert chatctl("doctor", "--deep")[0] == 1
