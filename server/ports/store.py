@@ -165,8 +165,9 @@ class ConversationStore(Protocol):
         ...
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:
-        """Removes them with all that belongs to them. Their keys are never given again; a draft for
-        one of them is refused.
+        """Makes them unknown, in a few short commits; all that belongs to them is removed afterwards, by
+        steps beside other work and also over a restart. Their keys are never given again; a draft for one
+        of them is refused. What was made unknown before an error stays so.
         """
         ...
 

@@ -121,7 +121,9 @@ class Node:
     def _build_messages(self) -> None:
         config, store = self._config, self.store
         self.trace = MessageTrace(config.kept_events)
-        self.conversations = Conversations(store, self.manager, self.ids, config.store_timeout)
+        self.conversations = Conversations(
+            store, self.manager, self.ids, self.background, config.store_timeout
+        )
         repair = GapRepair(store, self.fan_out, self.background)
         self.delivery = Delivery(
             store,

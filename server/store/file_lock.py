@@ -11,6 +11,8 @@ from typing import Final
 from server.store.restoring import Mark
 
 _MAX_BYTES: Final = 128
+_COLUMNS, _EARLIER_COLUMNS = 4, 3
+_NOTHING: Final = "-"
 
 
 class DatabaseInUse(Exception):
@@ -24,33 +26,48 @@ class DatabaseInUse(Exception):
 class FileLock:
     """Held from `acquire` to `release`. A second connection that writes could corrupt a WAL file.
 
-    The file holds `pid inode newest`, in columns of fixed width so that no write is ever half seen
-    as a smaller number.
+    The file holds `pid token newest promised`, in columns of fixed width so that no write is ever half seen
+    as a smaller number; `-` stands for nothing.
     """
 
     def __init__(self, database: Path) -> None:
         self._database = database
+        self._path = Path(f"{database.resolve()}.lock")  # two names of one database have one lock
         self._fd = -1
         self.mark: Mark | None = None  # what the last owner left; None when nothing or nonsense
+        self.promised = ""  # the token that it was about to write into the database
 
     def acquire(self) -> None:
         """Raises DatabaseInUse; OSError where the folder cannot be written."""
-        real = self._database.resolve()  # two names of one database have one lock
-        fd = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        found = os.pread(fd, _MAX_BYTES, 0).split()
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        found = os.pread(fd, _MAX_BYTES, 0).decode("ascii", "replace").split()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
-            raise DatabaseInUse(self._database, int(found[0]) if _are_numbers(found[:1]) else None) from None
+            raise DatabaseInUse(
+                self._database, int(found[0]) if found and _is_number(found[0]) else None
+            ) from None
         self._fd = fd
-        self.mark = Mark(int(found[1]), int(found[2])) if _are_numbers(found) and len(found) == 3 else None
-        self._write(self.mark)
+        self.mark, self.promised = _left(found)
+        self._write()
+
+    def promise(self, token: str) -> None:
+        """Note the token that is about to be written into the database; it survives a loss of power."""
+        self.promised = token
+        self._write()
+        self._sync()
+
+    def keep_promise(self, mark: Mark) -> None:
+        """Note that the promised token is in the database."""
+        self.promised = ""
+        self.write_mark(mark)
+        self._sync()
 
     def write_mark(self, mark: Mark) -> None:
         """To be called only with what is committed: a database behind its mark counts as restored."""
         self.mark = mark
-        self._write(mark)
+        self._write()
 
     def release(self) -> None:
         """Lets the next process in. The file stays: removing it would let two processes lock two files."""
@@ -58,10 +75,32 @@ class FileLock:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, mark: Mark | None) -> None:
-        inode, newest = mark or ("-", "-")
-        os.pwrite(self._fd, f"{os.getpid():<11}{inode:<21}{newest:<21}\n".encode(), 0)
+    def _write(self) -> None:
+        token, newest = self.mark or (_NOTHING, _NOTHING)
+        line = f"{os.getpid():<11}{token or _NOTHING:<17}{newest:<21}{self.promised or _NOTHING:<17}\n"
+        os.pwrite(self._fd, line.encode(), 0)
+
+    def _sync(self) -> None:
+        """With the folder, where the file is new."""
+        os.fsync(self._fd)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
-def _are_numbers(words: list[bytes]) -> bool:
-    return bool(words) and all(word.isdigit() for word in words)
+def _left(found: list[str]) -> tuple[Mark | None, str]:
+    """Return the mark and the promised token. Three numbers are what an earlier version left."""
+    if len(found) == _EARLIER_COLUMNS and all(map(_is_number, found)):
+        return Mark("", int(found[2])), ""
+    if len(found) != _COLUMNS or not _is_number(found[0]):
+        return None, ""
+    promised = "" if found[3] == _NOTHING else found[3]
+    if not _is_number(found[2]):
+        return None, promised
+    return Mark("" if found[1] == _NOTHING else found[1], int(found[2])), promised
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit()

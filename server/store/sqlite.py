@@ -1,10 +1,11 @@
 """The store on one SQLite file: WAL, group commit, one thread that writes and one that reads."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -25,10 +26,12 @@ from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages,
 from server.ports import Batch, Commit, DoneCommit, PendingCommit, StoreUnavailable
 from server.store import sqlite_turns
 from server.store.file_lock import FileLock
-from server.store.restoring import begin_new_epochs, is_restored, mark_of
+from server.store.read_gate import ReadGate
 from server.store.schema_faults import SchemaTooNew
+from server.store.sqlite_file import SqliteFile
 from server.store.sqlite_schema import upgrade
 from server.store.sqlite_turns import MESSAGE_COLUMNS, message_of
+from server.store.sqlite_upkeep import SqliteUpkeep, begin
 from server.store.sqlite_writer import (
     FIND_CONVERSATION,
     MAX_ROWS,
@@ -41,19 +44,15 @@ from server.store.worker import Worker
 R = TypeVar("R")
 log = structlog.get_logger()
 
-# Under load a page of a conversation's index is written again by nearly every commit; the larger the
-# log, the more of these a checkpoint copies back as one, and the fewer commits wait for one. But a commit
-# that makes the log's file longer takes twice as long as one that writes over what is there. So: as much as
-# a second brings, and at most so many rows, some 70 MiB.
-_CHECKPOINT_ROWS: Final = 16000
-_WORTH_A_CHECKPOINT: Final = 500  # rows: a log that never grows beyond is left alone
 # The way back by a turn of the loop takes as long as a commit on a fast disk. So the loop waits for a small
 # batch where such commits have been quick; and never longer than that, since any of them may be the one that
 # the disk holds up.
 _QUICK_SECONDS: Final = 0.002
 _PATIENCE_SECONDS: Final = 0.002
 _SMALL_BATCH: Final = 16
-_MARK_SECONDS: Final = 1.0  # by so much of its messages may a backup that is restored after a crash be missed
+_OPEN_MS: Final = 10_000  # for another process that writes to let us in
+_READ_MS: Final = 1_000  # the same for a read, which only the repair after a crash holds up
+_DELETED_AT_ONCE: Final = 50  # conversations, in one commit
 _CACHE_KIB: Final = 16384
 _PAGE_BYTES: Final = 2048  # a commit writes whole pages: a small one takes 5% less than with SQLite's 4096
 _STATEMENTS: Final = MAX_ROWS + 32  # an INSERT of each size, prepared once, and the rest
@@ -63,6 +62,7 @@ _HISTORY_BEFORE = (
     f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 )
 _BEYOND_EVERY_SEQ: Final = 1 << 62
+_FIRST: Final = itemgetter(0)  # column
 # The newest message of each conversation and how far each side has got; a WHERE follows. What is unread is
 # not counted: each message tells how many of the AI's there are up to it.
 _SUMMARY_ROW = """
@@ -116,8 +116,9 @@ class SqliteStore:
         self._reader: apsw.Connection
         self._loop: asyncio.AbstractEventLoop
         self._commit_seconds = 1.0  # of small batches, until it is known better
-        self._rows_logged = 0  # since the last checkpoint
-        self._mark_timer: asyncio.TimerHandle | None = None
+        self._file = SqliteFile(path)
+        self._gate = ReadGate()
+        self._upkeep: SqliteUpkeep
 
     async def open(self) -> None:
         """Takes the file and brings its schema up to date. A restored backup begins new epochs.
@@ -136,14 +137,17 @@ class SqliteStore:
             raise
         self._thread = Worker("sqlite-writer", _PATIENCE_SECONDS)
         self._reader_thread = Worker("sqlite-reader")
+        self._upkeep = SqliteUpkeep(
+            self._thread, self._writer, self._lock, self._file, self._gate, self._reader.interrupt
+        )
+        self._upkeep.start()
 
     async def close(self) -> None:
         """Everything submitted is done first."""
-        if self._mark_timer is not None:
-            self._mark_timer.cancel()
+        await self._upkeep.stop()
         await self._reader_thread.submit(self._reader.close)
         await self._reader_thread.stop()
-        await self._thread.submit(self._close_writer)
+        await self._thread.submit(self._writer.close)
         await self._thread.stop()
         self._lock.release()
 
@@ -152,18 +156,13 @@ class SqliteStore:
 
     async def is_healthy(self) -> bool:
         try:
-            await self._read("SELECT max(version) FROM schema_versions")
+            await self._read(_FIRST, "SELECT max(version) FROM schema_versions")
         except StoreUnavailable:
             return False
-        return True
+        return self._file.is_sound
 
     def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         size = len(batch.items)
-        self._rows_logged += size
-        if self._rows_logged >= _CHECKPOINT_ROWS:
-            self._checkpoint()
-        if self._mark_timer is None:
-            self._mark_timer = self._loop.call_later(_MARK_SECONDS, self._mark)
         if size > _SMALL_BATCH:
             return self._commit(lambda: self._writer.save(batch))
         if self._commit_seconds > _QUICK_SECONDS or self._thread.pending:
@@ -182,36 +181,35 @@ class SqliteStore:
         return self._commit(lambda: self._writer.create_conversations(batch))
 
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
-        rows = await self._read(FIND_CONVERSATION, conversation_id)
-        return conversation_of(rows[0]) if rows else None
+        found = await self._read(conversation_of, FIND_CONVERSATION, conversation_id)
+        return found[0] if found else None
 
     async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
         return await self._on_reader(lambda: find_message(self._reader, key, message_id))
 
     async def history(self, key: int, after: int, limit: int) -> list[StoredMessage]:
-        return [message_of(row) for row in await self._read(_HISTORY, key, after, limit)]
+        return await self._read(message_of, _HISTORY, key, after, limit)
 
     async def history_before(self, key: int, before: int | None, limit: int) -> list[StoredMessage]:
         end = _BEYOND_EVERY_SEQ if before is None else before
-        rows = await self._read(_HISTORY_BEFORE, key, end, limit)
-        return [message_of(row) for row in reversed(rows)]
+        return (await self._read(message_of, _HISTORY_BEFORE, key, end, limit))[::-1]
 
     async def summary(self, conversation_id: str) -> Summary | None:
-        rows = await self._read(_SUMMARY, conversation_id)
-        return _summary_of(rows[0]) if rows else None
+        found = await self._read(_summary_of, _SUMMARY, conversation_id)
+        return found[0] if found else None
 
     async def summaries(self, user_id: str, limit: int) -> list[Summary]:
-        return [_summary_of(row) for row in await self._read(_SUMMARIES, user_id, limit)]
+        return await self._read(_summary_of, _SUMMARIES, user_id, limit)
 
     async def conversations_of(self, user_id: str) -> list[str]:
-        return [row[0] for row in await self._read(_CONVERSATIONS_OF, user_id)]
+        return await self._read(_FIRST, _CONVERSATIONS_OF, user_id)
 
     def advance(self, batch: Batch[Advance]) -> Commit[bool]:
         return self._commit(lambda: self._writer.advance(batch))
 
     async def position(self, key: int, position: Position) -> int:
-        rows = await self._read(_POSITION, key, position.value)
-        return int(rows[0][0]) if rows else 0
+        found: list[int] = await self._read(_FIRST, _POSITION, key, position.value)
+        return found[0] if found else 0
 
     async def owed(self, after: int, limit: int) -> list[OwedTurn]:
         return await self._on_reader(lambda: sqlite_turns.owed(self._reader, after, limit))
@@ -262,51 +260,34 @@ class SqliteStore:
         await self._change(lambda db: sqlite_turns.news_told(db, messages))
 
     async def delete_conversations(self, conversation_ids: list[str]) -> None:
-        await self._thread.submit(lambda: self._writer.delete_conversations(conversation_ids))
-        await self._thread.submit(self._write_mark)  # the newest message may be gone
+        for start in range(0, len(conversation_ids), _DELETED_AT_ONCE):
+            some = conversation_ids[start : start + _DELETED_AT_ONCE]
+            await self._thread.submit(partial(self._writer.delete_conversations, some))
+            self._upkeep.go_on_deleting()
 
     def _open(self) -> None:
-        _create_private(self._path)
-        with closing(self._connect()) as db:
+        self._file.create()
+        with closing(self._connect(_OPEN_MS)) as db:
             db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
             db.execute("PRAGMA journal_mode = WAL")
             upgrade(db)
-            mark = mark_of(db, self._path)
-            if is_restored(mark, self._lock.mark) and (count := begin_new_epochs(db)):
+            if count := begin(db, self._lock):
                 log.warning("a restored database: new epochs", file=str(self._path), conversations=count)
-            self._lock.write_mark(mark)
-        self._writer = SqliteWriter(self._connect, self._owes_answers)
-        self._reader = self._connect()
+            self._file.opened()
+            self._writer = SqliteWriter(self._connect, self._file, self._owes_answers)
+            self._reader = self._connect(_READ_MS)
         self._reader.execute("PRAGMA query_only = ON")
 
-    def _connect(self) -> apsw.Connection:
-        """No waiting for locks: see SqliteWriter. Never creates the file."""
+    def _connect(self, wait_ms: int = 0) -> apsw.Connection:
+        """Never creates the file. The writer waits for locks itself: see SqliteWriter."""
         name = str(self._path.absolute())  # of a file, also when it is called :memory:
         db = self._connection(name, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
+        db.set_busy_timeout(wait_ms)
         db.execute(f"PRAGMA synchronous = {'FULL' if self._is_durable else 'NORMAL'}")
-        db.execute("PRAGMA wal_autocheckpoint = 0")  # see _CHECKPOINT_ROWS
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # see SqliteUpkeep
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute("PRAGMA secure_delete = ON")  # what was deleted does not stay in the file's free space
         return db
-
-    def _mark(self) -> None:
-        self._mark_timer = None
-        self._thread.submit(self._write_mark)
-        if self._rows_logged >= _WORTH_A_CHECKPOINT:
-            self._checkpoint()
-
-    def _checkpoint(self) -> None:
-        self._rows_logged = 0
-        self._thread.submit(self._writer.checkpoint)
-
-    def _write_mark(self) -> None:
-        """Fails where the database does; then the next one tells it all."""
-        with suppress(apsw.Error, OSError):
-            self._lock.write_mark(self._writer.mark(self._path))
-
-    def _close_writer(self) -> None:
-        self._write_mark()
-        self._writer.close()
 
     def _commit(self, job: Callable[[], list[R]]) -> Commit[R]:
         return PendingCommit(self._thread.submit(job))
@@ -314,23 +295,15 @@ class SqliteStore:
     async def _change(self, do: Callable[[apsw.Connection], R]) -> R:
         return await self._thread.submit(lambda: self._writer.change(do))
 
-    async def _read(self, sql: str, *values: Any) -> list[Any]:
-        return await self._on_reader(lambda: self._reader.execute(sql, values).fetchall())
+    async def _read(self, make: Callable[[Any], R], sql: str, *values: Any) -> list[R]:
+        return await self._on_reader(lambda: list(map(make, self._reader.execute(sql, values))))
 
     async def _on_reader(self, job: Callable[[], R]) -> R:
         try:
-            return await self._reader_thread.gather(job)
-        except apsw.Error as fault:
+            return await self._reader_thread.gather(lambda: self._gate.read(job))
+        except (apsw.Error, ValueError) as fault:  # ValueError: of what cannot have been written by us
+            self._file.note(fault)
             raise StoreUnavailable(str(fault)) from fault
-
-
-def _create_private(path: Path) -> None:
-    """The file, for SQLite to open. Nobody but the owner reads what people say, in a copied file neither."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    real = path.resolve()
-    for file in (real, Path(f"{real}-wal"), Path(f"{real}-shm")):
-        with suppress(FileNotFoundError, PermissionError):  # PermissionError: it is another user's
-            file.chmod(0o600)
 
 
 def _summary_of(row: Any) -> Summary:

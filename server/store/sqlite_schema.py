@@ -114,6 +114,15 @@ MIGRATIONS: Final = (
         PRIMARY KEY (conversation, seq)
     ) WITHOUT ROWID;
     """,
+    # What tells this log from a restored one, and conversations whose messages are still to be removed.
+    """
+    CREATE TABLE log (
+        token TEXT NOT NULL,          -- of the last start
+        newest INTEGER NOT NULL       -- the highest id of a message that was removed
+    );
+    INSERT INTO log (token, newest) VALUES ('', 0);
+    CREATE TABLE deleted (conversation INTEGER PRIMARY KEY);
+    """,
 )
 _READ_MS: Final = 5000  # for another process to let us read
 

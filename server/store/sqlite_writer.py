@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -32,7 +31,9 @@ from server.core.owed import OwedTurn
 from server.ports import Batch, StoreUnavailable
 from server.protocol import MessageType
 from server.store.hashes import hash_of
-from server.store.restoring import Mark, mark_of
+from server.store.restoring import NEWEST_ID, Mark, mark_of
+from server.store.sqlite_deletion import is_any_deleted, mark_deleted, remove_some
+from server.store.sqlite_file import SqliteFile
 from server.store.sqlite_turns import MESSAGE_COLUMNS, bury, mark_undelivered, message_of, owe, settle
 
 T = TypeVar("T")
@@ -40,10 +41,10 @@ R = TypeVar("R")
 log = structlog.get_logger()
 
 _COLUMNS: Final = (
-    "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash, "
+    "id, conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash, "
     "ai_count"
 )
-_ROW: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
+_ROW: Final = "(?,?,?,?,?,?,?,?,?,?,?,?)"
 # A batch goes in by one statement, up to this many rows: the thread takes the interpreter's lock once a
 # statement, and under load waits for it each time. SQLite allows 32766 values in one.
 MAX_ROWS: Final = 128
@@ -70,15 +71,6 @@ WHERE c.key = ?"""
 _ADVANCE: Final = """
 INSERT INTO positions (conversation, position, seq) SELECT key, ?, ? FROM conversations WHERE key = ?
 ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq"""
-_DELETE: Final = (
-    "DELETE FROM messages WHERE conversation = ?",
-    "DELETE FROM positions WHERE conversation = ?",
-    "DELETE FROM turns WHERE conversation = ?",
-    "DELETE FROM dead_letters WHERE conversation = ?",
-    "DELETE FROM pauses WHERE conversation = ?",
-    "DELETE FROM undelivered WHERE conversation = ?",
-    "DELETE FROM conversations WHERE key = ?",
-)
 _LOCKED_PAUSE: Final = 0.005  # seconds between tries while another process holds the write lock
 _KNOWN_HEADS: Final = 65536  # conversations whose head is remembered
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
@@ -88,7 +80,7 @@ _CUT_SHORT: Final = (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_WRITE)
 _OVERWRITE: Final = "PRAGMA user_version = 0"  # a transaction that changes nothing
 
 Row = tuple[Any, ...]
-_SEQ: Final = itemgetter(1)  # of a row
+_SEQ: Final = itemgetter(2)  # of a row
 _UNSAVED: Final = Outcome.refused(STORE_UNAVAILABLE)
 _UNKNOWN: Final = Outcome.refused(OUTCOME_UNKNOWN)
 _AI: Final = MessageType.AI_RESPONSE
@@ -128,14 +120,18 @@ def _insert_sql(rows: int) -> str:
 class SqliteWriter:
     """Owns the write connection and the heads of conversations. Used by one thread at a time.
 
-    `owes_answers`: a responder is switched on, see TurnStore.
+    `owes_answers`: a responder is switched on, see TurnStore. `file` hears of faults, and is not written
+    to when it is not in its place.
     """
 
-    def __init__(self, connect: Callable[[], apsw.Connection], owes_answers: bool) -> None:
+    def __init__(self, connect: Callable[[], apsw.Connection], file: SqliteFile, owes_answers: bool) -> None:
         self._connect = connect
+        self._file = file
         self._owes_answers = owes_answers
-        self._db = connect()
-        self._cursor = self._db.cursor()  # of what every commit does: the connection would make one each time
+        self.logged = 0  # pages in the log, those that are copied back already among them
+        self.on_logged: Callable[[], None] | None = None  # hears of every commit, in its thread
+        self._newest_id = 0  # the highest that a message was given; 0 when that has to be looked up
+        self._use(connect())
         self._heads: dict[int, _Head] = {}
         self._duties: list[tuple[Draft, int]] = []  # rows of this transaction that more is to be done for
         self._fault = ""  # what the database said since it last saved
@@ -143,9 +139,9 @@ class SqliteWriter:
     def close(self) -> None:
         self._db.close()
 
-    def mark(self, path: Path) -> Mark:
-        """Where the database stands now. Raises apsw.Error, OSError."""
-        return mark_of(self._db, path)
+    def mark(self) -> Mark:
+        """Tell where the database stands now. Raises apsw.Error."""
+        return mark_of(self._db)
 
     def save(self, batch: Batch[Draft]) -> list[Outcome]:
         """See MessageStore.save."""
@@ -157,9 +153,41 @@ class SqliteWriter:
         return self._save(drafts) if drafts else []
 
     def checkpoint(self) -> None:
-        """Copies the log back into the database. Fails when it is busy: the next one has it all."""
+        """Copy the log back into the database, as far as nobody reads what it would write over."""
         with contextlib.suppress(apsw.Error):
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            _, in_log, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").get
+            if in_log == copied:
+                self.logged = 0  # the next commit begins the log anew
+
+    def empty_log(self) -> bool:
+        """Copy all of the log back and cut it to no length; False when another process is in the way."""
+        try:
+            is_busy = bool(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0])
+        except apsw.Error:
+            return False
+        if not is_busy:
+            self.logged = 0
+        return not is_busy
+
+    def remove_some(self, rows: int) -> bool | None:
+        """Remove rows of deleted conversations, as sqlite_deletion does. Raises StoreUnavailable.
+
+        Without a sync: should it be lost by a loss of power, it is done again.
+        """
+        with self._whole_or_unavailable():
+            if not is_any_deleted(self._db):
+                return None
+            synchronous = self._db.execute("PRAGMA synchronous").get
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                self._check_place()
+                self._cursor.execute("BEGIN IMMEDIATE")
+                is_whole = remove_some(self._db, rows)
+                self._db.execute("COMMIT")
+                return is_whole
+            finally:
+                self._roll_back()
+                self._db.execute(f"PRAGMA synchronous = {synchronous}")
 
     def _save(self, drafts: list[Draft]) -> list[Outcome]:
         """Does the common case: all are new and the database does as it is told."""
@@ -198,6 +226,7 @@ class SqliteWriter:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
         except apsw.Error as fault:
+            self._file.note(fault)
             raise StoreUnavailable(str(fault)) from fault
         finally:
             self._roll_back()
@@ -244,12 +273,8 @@ class SqliteWriter:
                 self._move(key, Position.ANSWERED, draft.answers)
 
     def _delete(self, conversation_id: str) -> None:
-        if (row := self._db.execute(FIND_CONVERSATION, (conversation_id,)).fetchone()) is None:
-            return
-        key = row[0]
-        for statement in _DELETE:
-            self._db.execute(statement, (key,))
-        self._heads.pop(key, None)
+        if (key := mark_deleted(self._db, conversation_id)) is not None:
+            self._heads.pop(key, None)
 
     def _claim(self, batch: Batch[T]) -> list[T]:
         """Opens a transaction and claims the batch; no transaction when nothing is left to claim.
@@ -258,6 +283,7 @@ class SqliteWriter:
         whole batch is withdrawn.
         """
         while batch.items:
+            self._check_place()
             try:
                 self._cursor.execute("BEGIN IMMEDIATE")
             except apsw.Error as fault:
@@ -306,7 +332,7 @@ class SqliteWriter:
             self._forget([draft])
             self._duties.clear()
             return _CANNOT_BE_STORED
-        return Outcome.saved(row[1])
+        return Outcome.saved(_SEQ(row))
 
     def _settle_resend(self, draft: Draft, stored: StoredMessage) -> Outcome:
         """Judges it; an answer that is stored has answered its turn, whoever saved it."""
@@ -319,13 +345,19 @@ class SqliteWriter:
         """The batch is claimed already, so another process may hold us up only for a moment."""
         deadline = time.monotonic() + 1.0
         while True:
+            self._check_place()
             try:
-                self._db.execute("BEGIN IMMEDIATE")
+                self._cursor.execute("BEGIN IMMEDIATE")
                 return
             except apsw.Error as fault:
                 if not _is_locked(fault) or time.monotonic() > deadline:
                     raise
             time.sleep(_LOCKED_PAUSE)
+
+    def _check_place(self) -> None:
+        """What goes into a file that has no name any more is lost."""
+        if not self._file.is_in_place:
+            raise apsw.CantOpenError("the database file was removed or replaced")
 
     def _commit(self, drafts: list[Draft], outcomes: list[Outcome]) -> list[Outcome]:
         try:
@@ -339,6 +371,7 @@ class SqliteWriter:
 
     def _tell(self, fault: apsw.Error) -> None:
         """In the log, once for as long as it lasts: batches come hundreds of times a second."""
+        self._file.note(fault)
         if str(fault) != self._fault:
             self._fault = str(fault)
             log.warning("the database does not save", error=self._fault)
@@ -377,7 +410,9 @@ class SqliteWriter:
             head.is_owing = True
             self._duties.append((draft, seq))
         head.seq = seq
+        self._newest_id = id = (self._newest_id or self._read_newest_id()) + 1
         return (
+            id,
             key,
             seq,
             draft.message_id,
@@ -408,9 +443,13 @@ class SqliteWriter:
         head = self._heads[key] = _Head(*row)
         return head
 
+    def _read_newest_id(self) -> int:
+        return int(self._db.execute(NEWEST_ID).get)
+
     def _undo(self, drafts: list[Draft]) -> None:
         """Seqs that were given but not committed are not to be believed."""
         self._duties.clear()
+        self._newest_id = 0
         self._roll_back()
         self._forget(drafts)
 
@@ -443,8 +482,20 @@ class SqliteWriter:
         """For a connection that failed. Where a new one cannot be had either, the next use tries again."""
         self._db.close(force=True)
         with contextlib.suppress(apsw.Error):
-            self._db = self._connect()
-            self._cursor = self._db.cursor()
+            self._use(self._connect())
+            self._file.watch()  # what stands under its name now may be another one
+
+    def _use(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._cursor = db.cursor()  # of what every commit does: the connection would make one each time
+        db.set_wal_hook(self._note_logged)
+
+    def _note_logged(self, db: apsw.Connection, name: str, pages: int) -> int:
+        """Called by SQLite after each commit."""
+        self.logged = pages
+        if self.on_logged is not None:
+            self.on_logged()
+        return apsw.SQLITE_OK
 
 
 def find_message(db: apsw.Connection, key: int, message_id: str) -> StoredMessage | None:

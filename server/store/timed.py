@@ -14,9 +14,10 @@ _HEALTH_SECONDS: Final = 2.0  # a store that takes longer to answer is no better
 
 
 class TimedStore:
-    """Implements MessageStore over another one. `timeout`: seconds that a read or a deletion may take.
+    """Implements MessageStore over another one. `timeout`: seconds that a read may take.
 
-    Commits have deadlines of their own, by which items are withdrawn from their batch: see GroupCommit.
+    Commits have deadlines of their own, by which items are withdrawn from their batch: see GroupCommit. A
+    deletion is waited for to its end, by Conversations: only then is it known who is to be told what.
     """
 
     def __init__(self, store: MessageStore, timeout: float) -> None:
@@ -29,6 +30,7 @@ class TimedStore:
         self.save = store.save
         self.create_conversations = store.create_conversations
         self.advance = store.advance
+        self.delete_conversations = store.delete_conversations
 
     async def is_healthy(self) -> bool:
         try:
@@ -56,9 +58,6 @@ class TimedStore:
 
     async def conversations_of(self, user_id: str) -> list[str]:
         return await self._in_time(self._store.conversations_of(user_id))
-
-    async def delete_conversations(self, conversation_ids: list[str]) -> None:
-        await self._in_time(self._store.delete_conversations(conversation_ids))
 
     async def position(self, key: int, position: Position) -> int:
         return await self._in_time(self._store.position(key, position))

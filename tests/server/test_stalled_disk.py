@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed
 
-from tests.support.device import Device, connector
+from tests.support.device import CONVERSATION, Device, connector
 from tests.support.server import RunningServer, running_server
 from tests.support.stalled_disk import stalled_syncs
 
@@ -112,3 +114,23 @@ def test_now_and_then_a_slow_sync_holds_up_nobody_but_those_who_wait_for_it(tmp_
                 assert device.ask(_message(f"slow-{number}"))["type"] == "ACK"
             probe.stop()
     assert probe.slowest < ALIVE_SECONDS
+
+
+def test_a_deletion_that_takes_longer_than_its_caller_waits_is_told_to_the_devices_in_the_end(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as stack, running_server(tmp_path, store__timeout=0.5) as server:
+        connect = connector(stack)
+        phone = connect(server, "phone")
+        assert phone.ask(_message("m1"))["type"] == "ACK"
+        with stalled_syncs(server.process.pid, 3), httpx2.Client(base_url=server.url) as client:
+            assert client.delete(f"/api/conversations/{CONVERSATION}").status_code == 503
+            with pytest.raises(
+                ConnectionClosed
+            ) as refusal:  # who comes meanwhile does not get into a dead room
+                connect(server, "tablet")
+            assert refusal.value.rcvd is not None and refusal.value.rcvd.code == 1013
+            assert phone.wait_for_close()[0] == 1000
+        anew = connect(server, "phone")
+        assert anew.welcome["data"]["last_seq"] == 0
+        assert anew.ask(_message("m1"))["type"] == "ACK"

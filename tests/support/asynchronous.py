@@ -31,3 +31,10 @@ def asynchronous(
 
 
 on_uvloop = partial(asynchronous, loop_factory=uvloop.new_event_loop)
+
+
+async def until(is_so: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for what nobody tells of. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 """Opening conversations: found in the store, or created for the user who joins first."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,6 +8,7 @@ from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode, ai_id_of, ai_name_of
 from server.runtime.base.awaited_commit import AwaitedCommit
+from server.runtime.base.background import Background
 from server.runtime.base.clock import now_ms
 from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.manager import ConnectionManager
@@ -16,7 +18,16 @@ from server.runtime.rooms.room import Room
 class Conversations:
     """Many that join at once are created in one transaction."""
 
-    def __init__(self, store: MessageStore, manager: ConnectionManager, ids: IdMaker, timeout: float) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        manager: ConnectionManager,
+        ids: IdMaker,
+        background: Background,
+        timeout: float,
+    ) -> None:
+        self._background = background
+        self._timeout = timeout
         self._store = store
         self._manager = manager
         self._ids = ids
@@ -56,9 +67,21 @@ class Conversations:
     async def delete(self, conversation_ids: list[str]) -> None:
         """Removes them with all their messages, and closes their devices (1000).
 
-        Who joins meanwhile is told to try again, and so is everybody (1013) when that failed: what
-        comes back sees what there is. Raises StoreUnavailable.
+        Whoever joins meanwhile is told to try again, and so is everybody (1013) when that failed: who comes
+        back sees what there is. It goes on when it takes longer than the caller can wait, so that its end is
+        told in any case. Raises StoreUnavailable.
         """
+        deletion = self._background.run(self._delete(conversation_ids), "delete-conversations")
+        try:
+            async with asyncio.timeout(self._timeout):
+                fault = await asyncio.shield(deletion)
+        except TimeoutError:
+            raise StoreUnavailable("the deletion goes on, but has taken too long to wait for") from None
+        if fault is not None:
+            raise fault
+
+    async def _delete(self, conversation_ids: list[str]) -> StoreUnavailable | None:
+        """Deletes, and tells those who are there; returns why it could not."""
         code, reason = CloseCode.TRY_AGAIN_LATER, "the conversation could not be deleted"
         rooms = [self._manager.hold(conversation_id) for conversation_id in conversation_ids]
         try:
@@ -66,6 +89,10 @@ class Conversations:
                 room.is_deleted = True
             await self._store.delete_conversations(conversation_ids)
             code, reason = CloseCode.NORMAL, "the conversation was deleted"
+        except StoreUnavailable as fault:
+            return fault
+        else:
+            return None
         finally:
             for room in rooms:
                 for connection in room.connections:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
-from server.core.model import Conversation, Outcome
+from server.core.model import STORE_UNAVAILABLE, Conversation, Outcome
 from server.ports import StoreUnavailable
-from server.store import sqlite, sqlite_schema
+from server.store import sqlite_schema, sqlite_upkeep
 from server.store.file_lock import DatabaseInUse
 from server.store.schema_faults import SchemaTooNew
 from server.store.sqlite import SqliteStore
 from server.store.sqlite_schema import MIGRATIONS, read_version
-from tests.support.asynchronous import asynchronous
+from tests.support.asynchronous import asynchronous, until
 from tests.support.sqlite_faults import Tap
 from tests.support.store import create, draft, opened, save, told, whole_history
 
@@ -275,11 +276,108 @@ def test_what_was_answered_before_a_kill_is_there_once_with_its_seq(path: Path) 
 
 
 @asynchronous
-async def test_the_log_is_copied_back_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "_CHECKPOINT_ROWS", 50)
+async def test_the_log_is_copied_back_when_it_is_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_upkeep, "_MOST_PAGES", 50)
     async with opened(SqliteStore(path)) as store:
         (a,) = await create(store, "a")
         for batch in range(20):
             await save(store, *(draft(a.key, f"{batch}-{n}", data="x" * 2000) for n in range(20)))
         assert path.stat().st_size > 400_000  # of 800,000 bytes of text
         assert path.with_name("chat.db-wal").stat().st_size < 400_000
+
+
+@asynchronous
+async def test_whatever_writes_makes_the_log_due_and_not_messages_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_upkeep, "_MOST_PAGES", 50)
+    async with opened(SqliteStore(path)) as store:
+        for number in range(300):
+            await create(store, f"c{number}")
+        assert path.with_name("chat.db-wal").stat().st_size < 500_000
+
+
+@asynchronous
+async def test_a_reader_that_holds_the_log_back_does_not_make_every_commit_copy_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_upkeep, "_MOST_PAGES", 50)
+    tap = Tap()
+    async with opened(SqliteStore(path, connection=tap.connection)) as store:
+        await create(store, "a")
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM messages").fetchall()
+            for number in range(200):
+                await create(store, f"c{number}")
+    copied = [sql for sql in tap.statements if "PASSIVE" in sql]
+    assert 2 < len(copied) < 40
+
+
+# ---- hurt, moved, replaced ------------------------------------------------------------------------------
+
+
+@asynchronous
+async def test_a_read_that_finds_damage_is_an_outage_that_the_log_tells(path: Path) -> None:
+    async with opened(SqliteStore(path)) as store:
+        a, b = await create(store, "a", "b")
+        await save(store, *(draft(a.key, f"m{n}", "x" * 1000) for n in range(300)))
+        await save(store, draft(b.key, "m1"))
+    with path.open("r+b") as file:  # pages in the middle, of the first conversation's texts
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xa5" * 20_000)
+    async with opened(SqliteStore(path)) as store:
+        assert await store.is_healthy()
+        with capture_logs() as logs:
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    await whole_history(store, a.key)
+        assert not await store.is_healthy()
+        assert [line["event"] for line in logs] == ["the database is damaged"]
+        assert "doctor --deep" in logs[0]["what_to_do"]
+        assert len(await whole_history(store, b.key)) == 1
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+@asynchronous
+async def test_a_file_that_is_removed_or_replaced_is_noticed_and_written_to_no_more(
+    path: Path, is_replaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_upkeep, "_BEAT", 0.02)
+    async with opened(SqliteStore(path)) as store:
+        assert isinstance(store, SqliteStore)
+        (a,) = await create(store, "a")
+        with capture_logs() as logs:
+            path.rename(path.with_name("moved.db"))
+            if is_replaced:
+                path.write_bytes(b"")
+            await until(lambda: not store._file.is_sound)
+            assert not await store.is_healthy()
+            assert await save(store, draft(a.key, "m1")) == [Outcome.refused(STORE_UNAVAILABLE)]
+            with pytest.raises(StoreUnavailable):
+                await create(store, "b")
+            path.with_name("moved.db").replace(path)
+            await until(lambda: store._file.is_sound)
+            assert await store.is_healthy()
+        assert await save(store, draft(a.key, "m1")) == told(1)
+        events = [line["event"] for line in logs if "file" in line["event"] and "save" not in line["event"]]
+        assert events == [
+            "the database file was removed or replaced",
+            "the database file is in its place again",
+        ]
+
+
+@asynchronous
+async def test_a_start_waits_while_another_process_writes(path: Path) -> None:
+    async with opened(SqliteStore(path)) as store:
+        await create(store, "a")
+    with closing(apsw.Connection(str(path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store = SqliteStore(path)
+        starting = asyncio.ensure_future(store.open())
+        await asyncio.sleep(0.3)
+        assert not starting.done()
+        other.execute("COMMIT")
+        await starting
+    assert await store.find_conversation("a") is not None
+    await store.close()
