@@ -389,6 +389,7 @@ async def test_a_seq_that_somebody_else_gave_meanwhile_is_not_given_again(
         (a,) = await create(store, "a")
         await save(store, draft(a.key, "m1"))
         with closing(apsw.Connection(str(tmp_path / "chat.db"))) as other:
+            other.set_busy_timeout(5000)
             other.execute(
                 "INSERT INTO messages (conversation, seq, message_id, type, sender, data, created_at)"
                 " VALUES (?, 2, 'x', 'CHAT_MESSAGE', 'kai', 'x', 1)",
