@@ -198,8 +198,8 @@ class Transcript:
 
     @property
     def may_be_stopped(self) -> bool:
-        """Whether an answer is being written or, as far as one sees, prepared."""
-        return bool(self._streams or self._typing)
+        """Whether an answer is being written, or may be prepared: from a message on until its answer."""
+        return bool(self._streams or self._typing) or self._newest_own > self.newest_of_ai
 
     @property
     def under_way(self) -> list[Outgoing]:

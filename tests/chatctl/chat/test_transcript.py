@@ -131,10 +131,17 @@ def test_why_an_answer_is_not_whole_stands_behind_it_live_and_later(finish: str,
     assert [line.finish for line in [*it.lines, *recalled] if line.kind is Kind.OTHER] == [words, words]
 
 
-def test_an_answer_can_be_stopped_before_its_first_word() -> None:
-    it = Chat()
-    it.hear(frame("TYPING_INDICATOR", sender="ai_alex", data={"is_typing": True}))
-    assert it.transcript.may_be_stopped
+def test_an_answer_can_be_stopped_from_the_message_on_until_it_is_there() -> None:
+    it, states = Chat(), []
+    for payload in (
+        frame("TYPING_INDICATOR", sender="ai_alex", data={"is_typing": True}),
+        frame("TYPING_INDICATOR", sender="ai_alex", data={"is_typing": False}),
+        chat(1),
+        from_ai(2, "Hi!"),
+    ):
+        it.hear(payload)
+        states.append(it.transcript.may_be_stopped)
+    assert states == [True, False, True, False]
 
 
 def test_the_newest_answer_that_was_shown_is_known() -> None:
