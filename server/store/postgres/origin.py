@@ -1,7 +1,8 @@
 """Which database it is: a restored one, or one that a failover brought, begins new epochs.
 
 Devices may have seen messages that it lacks, under seqs that it will give to others; a new epoch tells
-them to read anew. All conversations change theirs at once, by a suffix that is kept in one row.
+them to read anew. All conversations change theirs at once, by a suffix that is kept in one row. It is
+drawn by lot: a dump brings an older one back, and a count would come to a suffix of before.
 """
 
 from collections.abc import Callable
@@ -19,15 +20,16 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text
     || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _SEEN: Final = f"SELECT epochs, identity = ({_IDENTITY}) AS same FROM origin"
 _RENEW: Final = f"""
-UPDATE origin SET identity = i.identity, epochs = epochs + (origin.identity <> '')::int
+UPDATE origin SET identity = i.identity,
+    epochs = CASE origin.identity WHEN '' THEN '' ELSE left(gen_random_uuid()::text, 8) END
 FROM (SELECT ({_IDENTITY}) AS identity) i WHERE origin.identity <> i.identity"""
 
 
 class Origin:
-    """Remembers how many times the epochs began anew; `on_new_epochs` is called when they do."""
+    """Remembers the suffix of all epochs; `on_new_epochs` is called when it changes while the node runs."""
 
     def __init__(self) -> None:
-        self._epochs: int | None = None
+        self._epochs: str | None = None
         self.on_new_epochs: Callable[[], None] = lambda: None
 
     def epoch(self, own: str) -> str:

@@ -74,7 +74,7 @@ MIGRATIONS: Final = (
     CREATE TABLE origin (
         only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
         identity text NOT NULL DEFAULT '',   -- of the server and the database that the rows were written to
-        epochs integer NOT NULL DEFAULT 0    -- how many times another one took over
+        epochs text NOT NULL DEFAULT ''      -- ends each conversation's epoch; anew when another took over
     );
     INSERT INTO origin DEFAULT VALUES;
     """,
