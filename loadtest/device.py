@@ -9,11 +9,13 @@ import gevent
 from gevent.event import Event as Signal
 
 from chatctl.client.events import (
+    Chunk,
     Delivered,
     Ended,
     Event,
     Failed,
     Message,
+    Misplaced,
     Notice,
     Reconnecting,
     Stale,
@@ -23,6 +25,7 @@ from chatctl.client.events import (
 from chatctl.client.outgoing import CONNECTION_LOST, TIMEOUT, Outgoing
 from chatctl.client.session import Session
 from loadtest.ledger import Ledger
+from loadtest.pieces import Pieces
 from loadtest.recorder import Recorder
 from loadtest.rest import Frame, Rest, RestError
 from loadtest.wire import Disconnected, Wire
@@ -51,6 +54,7 @@ class Device:
         rest: Rest,
         origin: str,
         acked: Callable[[Ledger, str, int], None],
+        pieces: Pieces,
     ) -> None:
         self.session = session
         self.name = name
@@ -61,6 +65,7 @@ class Device:
         self._rest = rest
         self._origin = origin
         self._acked = acked
+        self._pieces = pieces
         self._wire: Wire | None = None
         self._welcomed_before = False
         self._left_at = clock()
@@ -92,6 +97,13 @@ class Device:
         message = self.session.send(message_id, text, now)
         self._flush()
         return message
+
+    def stop(self, answer_id: str) -> None:
+        """Asks the server to stop an answer that is being written."""
+        now = clock()
+        self._pieces.cancelled(answer_id, now)
+        self.session.cancel_response(f"stop-{answer_id}", answer_id, now)
+        self._flush()
 
     def cut(self) -> None:
         """Breaks the connection without a good-bye, as a phone does that loses its network: by FIN or RST."""
@@ -172,17 +184,37 @@ class Device:
         # Without a fault, what is not new is the rightful start of a replay below a hole.
         if event.new or event.fault is not None:
             self._see(event.frame, now)
+            self._hear_out(event.frame, now)
+
+    def _hear_out(self, frame: Frame, now: float) -> None:
+        text, finish = frame.get("data"), frame.get("finish")
+        after = self._pieces.ended(self.name, frame["message_id"], text, finish, now)
+        if after is not None:
+            self._recorder.silenced(after, now)
+
+    def _on_chunk(self, event: Chunk, now: float) -> None:
+        if event.aborted:
+            self._pieces.aborted(self.name, event.message_id)
+            return
+        for due in self._pieces.saw(self.name, event.message_id, event.so_far):
+            self._recorder.piece_shown(due, now)
+
+    def _on_misplaced(self, event: Misplaced, now: float) -> None:
+        self._pieces.misplaced(self.name, event.message_id)
 
     def _see(self, frame: Frame, now: float, recovered: bool = False) -> None:
         message_id, seq = frame["message_id"], frame["seq"]
         due = self._ledger.note_seen(self.name, message_id, seq, frame.get("data"), now, recovered=recovered)
         if due is not None:
-            self._recorder.delivered(due, now)
+            self._recorder.delivered(self._pieces.due_of_end(message_id) or due, now)
 
     def _on_delivered(self, event: Delivered, now: float) -> None:
         if event.ack is None:
             return  # the broadcast told it, and the ledger has that
         message = event.message
+        if message.type is MessageType.CANCEL_RESPONSE:
+            self._pieces.settled(message.message_id.removeprefix("stop-"), "stopped")
+            return
         due = self._ledger.note_ack(
             message.message_id, event.seq, now, frames=message.transmissions, duplicate=event.duplicate
         )
@@ -195,6 +227,9 @@ class Device:
         if failure is None or failure.code in (TIMEOUT, CONNECTION_LOST):
             self._recorder.error("no answer in time", now)
             return
+        if message.type is MessageType.CANCEL_RESPONSE:
+            self._pieces.settled(message.message_id.removeprefix("stop-"), "too late")
+            return
         due = self._ledger.note_nack(message.message_id, failure.code, now, frames=message.transmissions)
         if due is not None:
             self._recorder.nacked(due, failure.code, now)
@@ -204,6 +239,7 @@ class Device:
 
     def _on_welcome(self, event: Welcomed, now: float) -> None:
         self._ledger.note_joined(self.name, event.welcome.last_seq)
+        self._pieces.joined(self.name)
         if self._welcomed_before:
             self._recorder.reconnected(event.welcome.resumed, self._left_at, now)
         self._welcomed_before = True
@@ -251,6 +287,8 @@ class Device:
 
     _HANDLERS: ClassVar[dict[type, Callable[["Device", Any, float], None]]] = {
         Message: _on_message,
+        Chunk: _on_chunk,
+        Misplaced: _on_misplaced,
         Delivered: _on_delivered,
         Failed: _on_failed,
         Welcomed: _on_welcome,

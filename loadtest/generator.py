@@ -1,9 +1,10 @@
 """One process's share of the load: its users' rooms, from the first connection to the judged ledgers."""
 
+import random
 import resource
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import gevent
 from gevent.pool import Pool
@@ -14,6 +15,7 @@ from chatctl.client.session import Session
 from loadtest.credentials import Credentials
 from loadtest.device import Device, clock
 from loadtest.ledger import Ledger, Stored
+from loadtest.pieces import Pieces
 from loadtest.plan import Settings
 from loadtest.recorder import Listener, Recorder
 from loadtest.rest import Frame, Rest, RestError
@@ -31,6 +33,8 @@ _PATIENCE: Final = 50.0
 _AFTERMATH: Final = 0.5
 
 _READERS: Final = 4
+_STREAM_PIECES: Final = 20
+_PIECE_INTERVAL: Final = 0.025  # seconds: 40 words a second, as models write
 _TEXT_LENGTH: Final = 120
 _PATIENT: Final = Backoff(cap=5.0)
 
@@ -45,6 +49,7 @@ class Room:
         self.user_id = generator.credentials.user_id(f"user-{name}")
         self.conversation_id = f"conv-{name}"
         self.ledger = Ledger(self.conversation_id)
+        self.pieces = Pieces(generator.violated)
         self.examine = examine
         self._generator = generator
         self._name = name
@@ -73,6 +78,11 @@ class Room:
         message_id, text = self.next_message()
         self._generator.post_as_ai(self, message_id, text, due)
 
+    def read_along(self, due: float, is_stopped: bool) -> None:
+        """Lets the AI write the next message piece by piece; `is_stopped`: until a device stops it."""
+        message_id, _ = self.next_message()
+        self._generator.stream_as_ai(self, message_id, due, is_stopped)
+
     def _device(self, number: int) -> Device:
         session = Session(
             self.user_id,
@@ -81,7 +91,7 @@ class Room:
             token=self._token,
             backoff=_PATIENT,
         )
-        return self._generator.device(f"device{number}", session, self.ledger)
+        return self._generator.device(f"device{number}", session, self)
 
 
 class Generator:
@@ -113,16 +123,44 @@ class Generator:
     def post_as_ai(self, room: Room, message_id: str, text: str, due: float) -> None:
         room.ledger.note_sent(None, message_id, text, due, clock())
         self.recorder.sent(due, clock())
+        if self._posted(room, message_id, lambda: self.rest.send_ai(room.conversation_id, message_id, text)):
+            self.recorder.acked(due, clock())
+
+    def stream_as_ai(self, room: Room, message_id: str, due: float, is_stopped: bool) -> None:
+        words = [f"{message_id} ", *(f"word{number} " for number in range(_STREAM_PIECES - 1))]
+        text = "".join(words).rstrip()
+        room.ledger.note_sent(None, message_id, text, due, clock(), may_be_cut=is_stopped)
+        room.pieces.begin(message_id, text)
+        self.recorder.sent(due, clock())
+        pieces = self._pace(room, message_id, [*words[:-1], words[-1].rstrip()], due, is_stopped)
+        self._posted(room, message_id, lambda: self.rest.stream_ai(room.conversation_id, message_id, pieces))
+
+    def _pace(
+        self, room: Room, message_id: str, words: list[str], due: float, is_stopped: bool
+    ) -> Iterator[str]:
+        """Yields each word when it is due, until the answer is over; a device may stop it midway."""
+        end = 0
+        for number, word in enumerate(words):
+            word_due = due + number * _PIECE_INTERVAL
+            gevent.sleep(max(0.0, word_due - clock()))
+            if room.pieces.is_over(message_id):
+                return
+            if is_stopped and number == len(words) // 2 and room.pieces.is_shown(message_id):
+                random.choice(room.devices).stop(message_id)
+            end += len(word)
+            room.pieces.wrote(message_id, end, word_due)
+            yield word
+
+    def _posted(self, room: Room, message_id: str, post: Callable[[], dict[str, Any]]) -> bool:
+        """Posts the AI's message; whether it was ACKed for the first time."""
         try:
-            ack = self.rest.send_ai(room.conversation_id, message_id, text)
+            ack = post()
         except RestError as error:
             if error.code is not None:
                 room.ledger.note_nack(message_id, error.code, clock())
             self.recorder.error(str(error), clock())
-            return
-        now = clock()
-        if room.ledger.note_ack(message_id, ack["seq"], now) is not None:
-            self.recorder.acked(due, now)
+            return False
+        return room.ledger.note_ack(message_id, ack.get("seq"), clock()) is not None
 
     def note(self, text: str) -> None:
         """Something that the reader of the result should know."""
@@ -136,8 +174,9 @@ class Generator:
         """One of the scenario's invariants is broken."""
         self.recorder.tally.violations.setdefault(invariant, []).append(how)
 
-    def device(self, name: str, session: Session, ledger: Ledger) -> Device:
-        return Device(name, session, ledger, self.recorder, self.rest, self.settings.url, self._spot_check)
+    def device(self, name: str, session: Session, room: Room) -> Device:
+        recorder, rest, url = self.recorder, self.rest, self.settings.url
+        return Device(name, session, room.ledger, recorder, rest, url, self._spot_check, room.pieces)
 
     def finish(self) -> Tally:
         """Waits for what is under way, closes everything, reads the histories, judges."""
@@ -211,6 +250,7 @@ class Generator:
 
     def _judge(self, room: Room) -> None:
         """Reads the room's history page by page; only a scenario's own examination needs it as a whole."""
+        room.pieces.judge()
         try:
             if room.examine is None:
                 room.ledger.judge(map(_stored, self.rest.history(room.conversation_id)))

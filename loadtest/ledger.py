@@ -70,6 +70,7 @@ class _Entry:
     refused: str | None = None  # the last NACK's code
     seq: int | None = None
     sights: int = 0
+    may_be_cut: bool = False  # a cancel may save a part of it; the first sight settles which
     events: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -133,10 +134,22 @@ class Ledger:
         """The device was welcomed: from its first welcome on it is owed every message."""
         self._views.setdefault(device, _View(first=last_seq + 1, newest=last_seq))
 
-    def note_sent(self, sender: str | None, message_id: str, text: str, due: float, at: float) -> None:
-        """The device `sender` was told to send the message (None: it goes in through the REST API)."""
+    def note_sent(
+        self,
+        sender: str | None,
+        message_id: str,
+        text: str,
+        due: float,
+        at: float,
+        *,
+        may_be_cut: bool = False,
+    ) -> None:
+        """The device `sender` was told to send the message (None: it goes in through the REST API).
+
+        `may_be_cut`: only a beginning of it may be saved, the same for all.
+        """
         self._numbers[sender] += 1
-        entry = _Entry(message_id, text, due, sender, self._numbers[sender])
+        entry = _Entry(message_id, text, due, sender, self._numbers[sender], may_be_cut=may_be_cut)
         entry.events.append((at, "sent"))
         self._open[message_id] = entry
         self.sent += 1
@@ -196,6 +209,7 @@ class Ledger:
         if entry is None or not new:
             return None
         self._check_seq(entry, seq)
+        _settle_text(entry, text)
         if text != entry.text:
             self._report(Fault.ALTERED, entry.message_id, f"{device} saw another text than was sent")
         entry.sights += 1
@@ -257,6 +271,7 @@ class Ledger:
         entry = self._open.get(row.message_id)
         settled = self._settled.get(row.message_id)
         if entry is not None:
+            _settle_text(entry, row.text)
             self._check_seq(entry, row.seq)
         elif settled is None:
             self._report(Fault.GHOST, row.message_id, f"stored as seq {row.seq}, but nobody sent it")
@@ -366,3 +381,9 @@ class Ledger:
         if at is not None and (not events or events[-1][0] < at):
             events.append((at, detail))
         return [Moment(round((when - events[0][0]) * 1e3, 3), event) for when, event in events]
+
+
+def _settle_text(entry: _Entry, text: object) -> None:
+    """Takes the first sight of a message that may be cut for what was saved of it."""
+    if entry.may_be_cut and isinstance(text, str) and entry.text.startswith(text):
+        entry.text, entry.may_be_cut = text, False

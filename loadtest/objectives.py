@@ -5,7 +5,7 @@ from typing import Final
 
 from loadtest.ledger import Fault
 from loadtest.result import Objective, Result
-from loadtest.slo import SLO
+from loadtest.slo import SLO, TIMED
 from loadtest.tally import Tally
 
 _FEWEST_POINTS_OF_A_SLOPE: Final = 5
@@ -27,8 +27,13 @@ def _value(wanted: SLO, result: Result, tally: Tally) -> float | None:
     """What was measured for the metric, in its own unit."""
     if wanted.percentile is not None:
         what, percent = wanted.percentile
-        latencies = {"ack": tally.ack, "delivery": tally.delivery, "reconnect": tally.reconnect}
-        return latencies[what].percentile(percent)
+        return {
+            "ack": tally.ack,
+            "delivery": tally.delivery,
+            "reconnect": tally.reconnect,
+            "piece": tally.piece,
+            "silence": tally.silence,
+        }[what].percentile(percent)
     return _figures(result)[wanted.metric]
 
 
@@ -39,12 +44,8 @@ def _figures(result: Result) -> dict[str, float | None]:
     servers = [(float(point.t), point.server) for point in measured if point.server]
     memory = [(t, server.rss_bytes / _MIB) for t, server in servers if server.rss_bytes is not None]
     return {
-        "ack_mean": result.latency_ms.ack.mean,
-        "ack_max": result.latency_ms.ack.max,
-        "delivery_mean": result.latency_ms.delivery.mean,
-        "delivery_max": result.latency_ms.delivery.max,
-        "reconnect_mean": result.latency_ms.reconnect.mean,
-        "reconnect_max": result.latency_ms.reconnect.max,
+        **{f"{name}_mean": getattr(result.latency_ms, name).mean for name in TIMED},
+        **{f"{name}_max": getattr(result.latency_ms, name).max for name in TIMED},
         **{name: getattr(result, name) for name in ("sent", "acked", "deliveries", "reconnects")},
         **{fault.value: getattr(result, fault.value) for fault in Fault},
         "nacked": nacked,

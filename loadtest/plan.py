@@ -54,6 +54,8 @@ WITHIN_LIMIT: Final = "no window holds more accepted messages than the limit"
 UP_TO_LIMIT: Final = "a flood gets through as much as the limit allows"
 TELLS_WHEN: Final = "every refusal says after how long to try again"
 MEANS_IT: Final = "after that time a sole sender is accepted"
+PIECES_JOIN: Final = "an answer's pieces, joined, are its text, without hole or overlap"
+ONE_WINS: Final = "of a cancel and an answer's end exactly one wins, and what was shown is saved"
 BACK_IN_TIME: Final = "after a storm every device is back within 15 s"
 
 _ALL: Final = (
@@ -113,11 +115,12 @@ _ALL: Final = (
     ),
     Scenario(
         "ai",
-        "The AI's messages come in through the REST API; every device gets each of them once.",
+        "The AI's messages come by REST, whole, in pieces or stopped midway; each device gets each once.",
         users=20,
         devices=3,
         rate=50.0,
         duration=10.0,
+        invariants=(PIECES_JOIN, ONE_WINS),
     ),
     Scenario(
         "soak",

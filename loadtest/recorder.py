@@ -47,6 +47,18 @@ class Recorder:
             self.tally.measured_deliveries += 1
         self._listener("delivery", (now - due) * 1e3, None)
 
+    def piece_shown(self, due: float, now: float) -> None:
+        """A piece of an answer has reached a device."""
+        self.last_sign = now
+        if due >= self.measure_from:
+            self.tally.piece.record(now - due)
+        self._listener("piece", (now - due) * 1e3, None)
+
+    def silenced(self, after: float, now: float) -> None:
+        """A device has seen the end of a cancelled answer, so many seconds after the cancel."""
+        if now - after >= self.measure_from:
+            self.tally.silence.record(after)
+
     def error(self, text: str, now: float) -> None:
         self._second(now).errors += 1
         self.tally.errors[text] += 1

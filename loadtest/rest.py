@@ -54,6 +54,19 @@ class Rest:
         body = {"conversation_id": conversation_id, "message_id": message_id, "message": text}
         return self._json("POST", "/api/send-ai-message", json=body)
 
+    def stream_ai(self, conversation_id: str, message_id: str, pieces: Iterator[str]) -> dict[str, Any]:
+        """Sends an AI's message piece by piece; the answer is the ACK. Not repeated: the pieces are gone."""
+        try:
+            response = self._client.post(
+                "/api/stream-ai-message",
+                params={"conversation_id": conversation_id, "message_id": message_id},
+                headers={"Content-Type": "text/plain"},
+                content=(piece.encode() for piece in pieces),
+            )
+        except httpx2.HTTPError as error:
+            raise RestError(f"POST /api/stream-ai-message: {error or type(error).__name__}") from error
+        return _document(response, "POST", "/api/stream-ai-message")
+
     def _page(self, conversation_id: str, after_seq: int, limit: int) -> dict[str, Any]:
         query = {"after_seq": after_seq, "limit": limit}
         return self._json("GET", "/api/conversations/{id}/messages", conversation_id, params=query)
@@ -62,15 +75,9 @@ class Rest:
         """Errors name the route and not the path: thousands of conversations have one error."""
         try:
             response = self._answer(method, route.format(id=id), **request)
-            response.raise_for_status()
-            return dict(response.json())
-        except httpx2.HTTPStatusError as error:
-            status, code = error.response.status_code, _error_code(error.response)
-            raise RestError(
-                f"{method} {route} answered with HTTP {status} {code or ''}".rstrip(), code
-            ) from error
-        except (httpx2.HTTPError, ValueError) as error:
+        except httpx2.HTTPError as error:
             raise RestError(f"{method} {route}: {error or type(error).__name__}") from error
+        return _document(response, method, route)
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
         try:
@@ -78,6 +85,17 @@ class Rest:
         except httpx2.RemoteProtocolError:
             # The server closed an idle connection just then. All routes used here are idempotent.
             return self._client.request(method, path, **request)
+
+
+def _document(response: httpx2.Response, method: str, route: str) -> dict[str, Any]:
+    """Raises RestError."""
+    if not response.is_success:
+        status, code = response.status_code, _error_code(response)
+        raise RestError(f"{method} {route} answered with HTTP {status} {code or ''}".rstrip(), code)
+    try:
+        return dict(response.json())
+    except ValueError as error:
+        raise RestError(f"{method} {route}: {error}") from error
 
 
 def _error_code(response: httpx2.Response) -> str | None:

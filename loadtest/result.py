@@ -25,12 +25,16 @@ class Percentiles(BaseModel):
 class Latency(BaseModel):
     """`ack`: to the sender's ACK. `delivery`: to the arrival at each device.
 
+    `piece`: of an answer being written, to its arrival at each device. `silence`: from a cancel to the end
+    of the answer, on each device.
     `reconnect`, with the warm-up: from the end of a connection to the next welcome, the back-off included.
     """
 
     ack: Percentiles
     delivery: Percentiles
     reconnect: Percentiles
+    piece: Percentiles
+    silence: Percentiles
 
 
 class Curves(BaseModel):

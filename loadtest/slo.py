@@ -25,8 +25,11 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "MiB": {"MiB": 1.0, "GiB": 1024.0},
 }
 
+TIMED: Final = ("ack", "delivery", "reconnect", "piece", "silence")
+"""What has latencies."""
+
 METRICS: Final[Mapping[str, str]] = {
-    **{f"{what}_{stat}": "ms" for what in ("ack", "delivery", "reconnect") for stat in ("mean", "max")},
+    **{f"{what}_{stat}": "ms" for what in TIMED for stat in ("mean", "max")},
     **dict.fromkeys(
         (
             "sent",
@@ -58,7 +61,7 @@ GROWTH_SECONDS: Final = 120.0
 _EXPRESSION: Final = re.compile(
     r"\s*([A-Za-z0-9_.]+)\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)?)\s*([A-Za-z%/]*)\s*"
 )
-_PERCENTILE: Final = re.compile(r"(ack|delivery|reconnect)_p(\d{1,2}(?:[._]\d+)?)")
+_PERCENTILE: Final = re.compile(rf"({'|'.join(TIMED)})_p(\d{{1,2}}(?:[._]\d+)?)")
 
 
 class SLOError(ValueError):

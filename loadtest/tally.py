@@ -63,6 +63,8 @@ class Tally(Account):
         violations: Broken invariants of the scenario, by their name.
         measured_sent, measured_deliveries: Those after the warm-up.
         reconnect: From the end of a connection to the welcome on the next.
+        piece: Of an answer being written, from its due time to each device.
+        silence: From a cancel to the end of the answer, on each device.
         unfit: Why the scenario says nothing about this server.
         unread: Why conversations' histories could not be read.
     """
@@ -88,6 +90,8 @@ class Tally(Account):
     ack: Histogram = Field(default_factory=Latencies)
     delivery: Histogram = Field(default_factory=Latencies)
     reconnect: Histogram = Field(default_factory=Latencies)
+    piece: Histogram = Field(default_factory=Latencies)
+    silence: Histogram = Field(default_factory=Latencies)
     generator: GeneratorLoad = Field(default_factory=GeneratorLoad)
 
     def add_ledger(self, ledger: Ledger) -> None:

@@ -114,6 +114,8 @@ def _measured(evidence: Evidence) -> Result:
             ack=Percentiles.model_validate(tally.ack.summary()),
             delivery=Percentiles.model_validate(tally.delivery.summary()),
             reconnect=Percentiles.model_validate(tally.reconnect.summary()),
+            piece=Percentiles.model_validate(tally.piece.summary()),
+            silence=Percentiles.model_validate(tally.silence.summary()),
         ),
         checks=[],
         slos=[],

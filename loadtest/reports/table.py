@@ -56,6 +56,10 @@ def _latencies(result: Result) -> Table:
     table.add_row("send due to each device", *_figures(result.latency_ms.delivery))
     if result.latency_ms.reconnect.count:
         table.add_row("connection lost to welcome", *_figures(result.latency_ms.reconnect))
+    if result.latency_ms.piece.count:
+        table.add_row("piece due to each device", *_figures(result.latency_ms.piece))
+    if result.latency_ms.silence.count:
+        table.add_row("cancel to silence", *_figures(result.latency_ms.silence))
     return table
 
 
