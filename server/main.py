@@ -53,7 +53,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     """Everything that the server answers."""
     node = services.node
     install_error_handlers(app, node.metrics)
-    app.state.store = node.store
+    app.state.store, app.state.reads = node.store, node.reads
     app.router.routes.append(websocket_route(node.joins, services.checks, node.metrics))
     app.include_router(health_router(services.health))
     app.include_router(stats_router(services.stats))

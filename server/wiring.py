@@ -85,15 +85,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 def node_config(settings: Settings) -> NodeConfig:
     """Take the node's values from the settings."""
     limits, ai = settings.limits, settings.ai
-    messages, signals = _limiters(settings)
     return NodeConfig(
         join=_join_config(settings),
         connections=_connection_limits(settings),
         frames=FrameLimits(limits.max_text_length, limits.max_invalid_frames),
         turns=TurnConfig(ai.turn_wait, ai.turn_max_wait, ai.history, ai.interrupt, ai.typing_delay),
         streams=StreamConfig(ai.stream_rollup / 1000, limits.max_ai_text_length),
-        messages=messages,
-        signals=signals,
+        **_limiters(settings),
         send_queue=settings.connections.send_queue,
         session_ttl=settings.session.ttl,
         store_timeout=settings.store.timeout,
@@ -182,12 +180,16 @@ def make_tokens(settings: Settings) -> Tokens | None:
     return Tokens(key, auth.jwt_algorithms, auth.jwt_audience, auth.jwt_leeway) if key else None
 
 
-def _limiters(settings: Settings) -> tuple[RateLimiter | None, RateLimiter | None]:
-    """Of messages, and of signals."""
+def _limiters(settings: Settings) -> dict[str, RateLimiter]:
+    """Make those of NodeConfig, by their names; none where they are switched off."""
     limit = settings.rate_limit
-    if not limit.enabled:
-        return None, None
-    return RateLimiter(limit.messages, limit.window), RateLimiter(limit.signals, limit.window)
+    most = {
+        "messages": limit.messages,
+        "signals": limit.signals,
+        "joins": limit.joins,
+        "reads": limit.signals,
+    }
+    return {name: RateLimiter(number, limit.window) for name, number in most.items()} if limit.enabled else {}
 
 
 def _join_config(settings: Settings) -> JoinConfig:

@@ -6,6 +6,7 @@ nothing.
 
 import hashlib
 import hmac
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.api.errors import error_answer
 from server.core.connection_limits import origin_allowed
 from server.core.model import STORE_UNAVAILABLE, Refused
+from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ErrorCode, is_identifier
 from server.runtime.base.tokens import Claims, Tokens
@@ -32,6 +34,7 @@ _WRONG_KEY: Final = Refused(
 )
 _NOT_THEIRS: Final = Refused(ErrorCode.FORBIDDEN, "a user's token reads that user's conversations only")
 _NOT_FOUND: Final = Refused(ErrorCode.NOT_FOUND, "conversation not found")
+_TOO_OFTEN: Final = Refused(ErrorCode.RATE_LIMITED, "too many reads with this user's token")
 _FOREIGN_PAGE: Final = Refused(
     ErrorCode.FORBIDDEN, "pages of this origin may change nothing (server.allowed_origins)"
 )
@@ -54,8 +57,8 @@ class Keys:
 class Access:
     """ASGI middleware. Without keys everybody may call everything, but for other people's pages.
 
-    It runs before any route, so that one that is added later is closed to users. `app.state.store`
-    is the store.
+    It runs before any route, so that one that is added later is closed to users. `app.state` has the `store`
+    and the rate of `reads`, which may be None.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class Access:
             return error_answer(401, _WRONG_KEY if any(given) else _NO_KEY)
         if not reads:
             return error_answer(403, _NOT_THEIRS)
-        return await self._foreign(scope, claims.user_id)
+        return _over_rate(scope, claims.user_id) or await self._foreign(scope, claims.user_id)
 
     def _is_from_allowed_page(self, scope: Scope) -> bool:
         headers = Headers(scope=scope)
@@ -118,6 +121,13 @@ class Access:
         except StoreUnavailable:
             return error_answer(503, STORE_UNAVAILABLE)
         return None if found is not None and found.user_id == user_id else error_answer(404, _NOT_FOUND)
+
+
+def _over_rate(scope: Scope, user_id: str) -> JSONResponse | None:
+    """What a user reads takes others' time in the store."""
+    reads: RateLimiter | None = scope["app"].state.reads
+    wait = None if reads is None else reads.check(user_id, time.monotonic())
+    return None if wait is None else error_answer(429, _TOO_OFTEN._replace(retry_after=wait))
 
 
 def describe_access(app: FastAPI) -> None:

@@ -50,6 +50,8 @@ class NodeConfig:
     streams: StreamConfig = field(default_factory=StreamConfig)
     messages: RateLimiter | None = None
     signals: RateLimiter | None = None
+    joins: RateLimiter | None = None
+    reads: RateLimiter | None = None  # through the REST API by a user's token
     send_queue: int = 256
     session_ttl: float = 300.0
     store_timeout: float = 5.0
@@ -77,6 +79,7 @@ class Node:
         self._responder = responder
         self.tokens = tokens
         self.ids = IdMaker()
+        self.reads = config.reads
         self.metrics = Metrics(config.kept_events, config.kept_errors)
         self.background = Background()
         self._build_rooms()
@@ -155,6 +158,7 @@ class Node:
             self.receiver,
             self.statuses,
             self.admission,
+            config.joins,
             config.join,
         )
 
@@ -197,7 +201,8 @@ class Node:
 
     def _build_process(self) -> None:
         config, join = self._config, self._config.join
-        limiters = [each for each in (config.messages, config.signals) if each is not None]
+        limits = (config.messages, config.signals, config.joins, config.reads)
+        limiters = [each for each in limits if each is not None]
         self.heartbeat = Heartbeat(
             self.manager,
             self.replies,

@@ -9,7 +9,6 @@ from server.settings.schema import SECTIONS, Settings
 NOT_BUILT_YET = frozenset(
     {
         "server.workers",
-        "rate_limit.joins",
         "store.retention",
         "backplane.*",
         "ai.webhook_url",

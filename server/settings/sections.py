@@ -83,7 +83,7 @@ class RateLimit(Section):
     enabled: bool = True
     """Whether the limits apply."""
     signals: Positive = 100
-    """Typing, receipts and pings in a window."""
+    """Typing, receipts and pings in a window; and as many REST reads with the user's token."""
     joins: Positive = 60
     """Connections that a user opens in a window (1013 above)."""
 

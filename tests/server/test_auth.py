@@ -276,3 +276,25 @@ def test_a_key_that_fits_no_algorithm_stops_the_start_in_one_line(tmp_path: Path
     ended = RunningServer.attempt(tmp_path, auth__jwt_public_key_file="key.pem", auth__jwt_algorithms="RS256")
     assert ended.returncode == 2
     assert ended.stderr == 'chatctl: auth.jwt_public_key_file = "key.pem": cannot be a key for RS256\n'
+
+
+def test_a_users_token_reads_no_more_than_its_rate_and_keys_and_other_users_are_not_touched(
+    tmp_path: Path,
+) -> None:
+    with running_server(
+        tmp_path,
+        auth__jwt_secret=SECRET,
+        auth__api_keys=KEY,
+        rate_limit__signals=3,
+        rate_limit__window=60,
+    ) as server:
+
+        def read(credential: str, user: str = "kai") -> httpx2.Response:
+            return call(server, "GET", f"/api/conversations?user_id={user}", bearer(credential))
+
+        assert [read(token()).status_code for _ in range(3)] == [200] * 3
+        refused = read(token())
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+        assert 0 < int(refused.headers["Retry-After"]) <= 60
+        assert read(token("ben"), "ben").status_code == 200
+        assert [read(KEY).status_code for _ in range(5)] == [200] * 5

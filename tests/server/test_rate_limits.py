@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+from websockets.exceptions import ConnectionClosed
+
 from tests.support.device import Connect, Device
 from tests.support.server import running_server
 
@@ -49,3 +52,18 @@ def test_signals_over_their_rate_are_nacked_or_dropped_and_messages_are_not_touc
         phone.send({"type": "PING"})
         phone.send({"type": "PONG", "message_id": "q"})
         assert phone.ask({"type": "CHAT_MESSAGE", "message_id": "m", "data": "text"})["type"] == "ACK"
+
+
+def test_a_user_who_connects_too_often_is_told_to_come_later_and_others_are_not(
+    tmp_path: Path, connect_device: Connect
+) -> None:
+    with running_server(tmp_path, rate_limit__joins=3, rate_limit__window=60) as server:
+        for _ in range(3):
+            connect_device(server, "phone")
+        with pytest.raises(ConnectionClosed) as refusal:
+            connect_device(server, "tablet", conversation="another")
+        assert refusal.value.rcvd is not None
+        assert (refusal.value.rcvd.code, "too often" in refusal.value.rcvd.reason) == (1013, True)
+        connect_device(server, "phone", user="ben", conversation="bens")
+        rejected = server.get("/stats").json()["connections"]["rejected"]
+        assert rejected == {"rate_limited": 1}

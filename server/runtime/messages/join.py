@@ -8,6 +8,7 @@ import structlog
 
 from server.core.join_request import JoinRequest, Refusal
 from server.core.model import Conversation
+from server.core.rate_limit import RateLimiter
 from server.core.recovery import Replay, plan_replay
 from server.ports import Socket, StoreUnavailable
 from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
@@ -23,6 +24,10 @@ from server.runtime.signals.ai_status import AIStatuses
 log = structlog.get_logger()
 
 ACK_TIMEOUT: Final = 10.0  # seconds a client waits for an answer before it sends again: the welcome tells
+
+_TOO_OFTEN: Final = Refusal(
+    CloseCode.TRY_AGAIN_LATER, "this user opens connections too often", "rate_limited"
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,6 +55,7 @@ class JoinHandler:
         listener: Listener,
         statuses: AIStatuses,
         admission: Admission,
+        limiter: RateLimiter | None,
         config: JoinConfig,
     ) -> None:
         self._manager = manager
@@ -59,11 +65,14 @@ class JoinHandler:
         self._listener = listener
         self._statuses = statuses
         self._admission = admission
+        self._limiter = limiter
         self._config = config
         self.is_draining = False  # set at the shutdown: from then on nobody comes in
 
     async def join(self, request: JoinRequest, socket: Socket) -> Connection | Refusal:
         """The device's connection, with its welcome already queued; or why it may not come in."""
+        if self._limiter is not None and self._limiter.check(request.user_id, time.monotonic()) is not None:
+            return _TOO_OFTEN
         room = self._manager.hold(request.conversation_id)
         try:
             if (refusal := self._admission.refusal(request, room)) is not None:

@@ -9,10 +9,14 @@ from server.core.websocket_frames import text_frame
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode
 from server.runtime.base.background import Background
+from server.runtime.base.turnstile import Turnstile
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Connection, Room
 
-_PAGE: Final = 100
+# A device that does not read holds a page, so it is bounded in bytes too; the texts of the last one tell how
+# long the next ones may be.
+_PAGE, _FIRST_PAGE = 100, 10
+_PAGE_BYTES: Final = 128 * 1024
 
 
 class Replayer:
@@ -26,6 +30,7 @@ class Replayer:
         self._manager = manager
         self._store = store
         self._background = background
+        self._turns = Turnstile()
 
     def begin(self, connection: Connection, after: int) -> None:
         """Sends everything above seq `after`; the connection is live at the end, or closed."""
@@ -47,20 +52,30 @@ class Replayer:
             connection.fail()
 
     async def _catch_up(self, connection: Connection, position: int) -> None:
-        room = connection.room
+        room, size = connection.room, min(_FIRST_PAGE, _PAGE)
         while connection.close_code is None:
             connection.release_acks(position)
             if position >= room.last_seq:
                 self._manager.go_live(connection)
                 return
-            # Not beyond the newest: what is committed but still to be broadcast would come twice.
-            page = await self._page(room.key, position, min(_PAGE, room.last_seq - position))
-            await connection.writable()
-            connection.write_replay([self._frame(room.conversation_id, message) for message in page])
-            position = page[-1].seq
+            if page := await self._page(connection, position, size):
+                await connection.writable()
+                frames = [self._frame(room.conversation_id, message) for message in page]
+                connection.write_replay(frames)
+                position = page[-1].seq
+                size = max(1, min(_PAGE, _PAGE_BYTES * len(frames) // sum(map(len, frames))))
 
-    async def _page(self, key: int, position: int, size: int) -> list[StoredMessage]:
-        page = await self._store.history(key, position, size)
+    async def _page(self, connection: Connection, position: int, size: int) -> list[StoredMessage]:
+        """Read the next messages, when it is this user's turn; nothing for a device that is gone by then.
+
+        Raises StoreUnavailable.
+        """
+        async with self._turns.of(connection.info.user_id):
+            if connection.close_code is not None:
+                return []
+            # Not beyond the newest: what is committed but still to be broadcast would come twice.
+            missing = connection.room.last_seq - position
+            page = await self._store.history(connection.room.key, position, min(size, missing))
         if not page:
             raise StoreUnavailable("the history ends early")
         return page

@@ -12,6 +12,7 @@ from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.base.metrics import Metrics
 from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.rooms.outgoing import TOO_SLOW
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection
 
@@ -102,10 +103,14 @@ class Heartbeat:
         Who is not read because he does not read is silent: what is held up for him would never end.
         """
         info = connection.info
-        if connection.is_held_up and connection.socket.is_writable:
-            info.last_heartbeat = now
+        if connection.socket.is_writable:
+            info.last_writable = now
+            if connection.is_held_up:
+                info.last_heartbeat = now
         if now - max(info.last_heartbeat, self._awake_since) >= self._timeout:
             connection.close(CloseCode.HEARTBEAT_TIMEOUT, f"no sign of life for {self._timeout:g} s")
+        elif now - max(info.last_writable, self._awake_since) >= self._timeout:
+            connection.close(CloseCode.SLOW_CONSUMER, TOO_SLOW)  # it may speak, but what it is sent piles up
         elif time.time() >= info.expires:
             connection.close(CloseCode.TOKEN_EXPIRED, "the token has expired: reconnect with a new one")
         elif now - info.last_ping >= self._interval:

@@ -18,6 +18,7 @@ class ConnectionInfo:
     opened: float
     last_heartbeat: float
     last_ping: float
+    last_writable: float  # when the device was last seen to have read what was written to it
     reconnects: int = 0
     expires: float = math.inf  # of its token, in seconds since the epoch
     sent: int = 0

@@ -67,6 +67,7 @@ class ConnectionManager:
             opened=now,
             last_heartbeat=now,
             last_ping=now,
+            last_writable=now,
             reconnects=session.reconnects,
             expires=request.expires,
         )

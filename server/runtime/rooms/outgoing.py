@@ -10,7 +10,7 @@ from server.protocol import CloseCode
 from server.runtime.rooms.connection_info import ConnectionInfo
 from server.runtime.rooms.flusher import Flusher
 
-_TOO_SLOW: Final = "too slow: reconnect with last_seq to get what was missed"
+TOO_SLOW: Final = "too slow: reconnect with last_seq to get what was missed"
 
 
 class Outgoing(ABC):
@@ -141,7 +141,7 @@ class Outgoing(ABC):
         if self._outbox is None:
             self._outbox = Outbox()
         if not self._outbox.add(frames, self._max_frames):
-            self.close(CloseCode.SLOW_CONSUMER, _TOO_SLOW)
+            self.close(CloseCode.SLOW_CONSUMER, TOO_SLOW)
 
     def _wake(self) -> None:
         if self._writable is not None and not self._writable.done():

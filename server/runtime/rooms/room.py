@@ -253,6 +253,7 @@ class Connection(Outgoing):
             self.on_text(None)
 
     def on_writable(self) -> None:
+        self.info.last_writable = time.monotonic()
         if self._is_paused:
             self.info.last_heartbeat = time.monotonic()  # it reads: the only sign that we let it give
         try:

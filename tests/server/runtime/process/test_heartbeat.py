@@ -59,7 +59,7 @@ class Beating:
     async def join(self, client_id: str) -> StageDevice:
         device = await self.stage.join(client_id)
         info = device.connection.info
-        info.last_heartbeat = info.last_ping = self.clock.now
+        info.last_heartbeat = info.last_ping = info.last_writable = self.clock.now
         return device
 
     async def beat_until(self, now: float, each: Any = lambda: None) -> None:
@@ -230,3 +230,25 @@ def test_a_real_client_whose_only_signs_are_websocket_pings_and_pongs_is_closed_
         code, reason = phone.wait_for_close()
         assert (code, bool(reason)) == (CloseCode.HEARTBEAT_TIMEOUT, True)
         assert tablet.ask({"type": "PING"})["type"] == "PONG"
+
+
+@asynchronous
+async def test_a_device_that_speaks_but_never_reads_is_closed_after_the_timeout(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = Beating(clock, monkeypatch)
+    deaf, slow = await it.join("deaf"), await it.join("slow")
+    for device in (deaf, slow):
+        device.connection.info.last_writable = clock.now
+        device.socket.is_writable = False
+
+    def speak() -> None:
+        for device in (deaf, slow):
+            device.connection.info.last_heartbeat = clock.now
+        slow.connection.info.last_writable = clock.now  # it has read, between two looks
+
+    await it.beat_until(1000 + TIMEOUT - 3, speak)
+    assert _code(deaf) is None
+    await it.beat_until(1000 + TIMEOUT + INTERVAL, speak)
+    assert _code(deaf) == 4002
+    assert _code(slow) is None
