@@ -112,15 +112,15 @@ class MessageLog(Protocol):
     """
 
     lanes: int
-    """How many transactions may save at the same time. A conversation's lane is its key modulo this."""
+    """How many saves may be under way at the same time. Those have no conversation in common."""
 
     def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         """Commits the drafts.
 
         Seqs rise by one per conversation, without holes, in the order of the drafts. Nothing is
         raised for a single bad draft. Is over only when it is known what is in the database:
-        an error at COMMIT is looked up first. Where there are several lanes, the drafts are of
-        one. A lane's calls are over in the order in which they were made.
+        an error at COMMIT is looked up first. Calls for a conversation are over in the order in
+        which they were made.
 
         A draft that answers a turn moves ANSWERED in the same commit. Where that is there already, it is
         not saved but a duplicate: of what is stored under its id, or with seq 0 where the turn was

@@ -5,6 +5,7 @@ keep the database busy. One timer watches the deadlines.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
@@ -65,6 +66,11 @@ class GroupCommit(Generic[Item, Result]):
     def pending(self) -> int:
         """Items whose fate is open."""
         return len(self._waiting) + (self._batch_size if self._batch else 0)
+
+    @property
+    def busy_since(self) -> float:
+        """When the commit under way began, by time.perf_counter; infinity without one."""
+        return math.inf if self._batch is None else self._started
 
     def submit(self, item: Item) -> None:
         if self._batch is None and not self._waiting:

@@ -1,10 +1,15 @@
-"""Group commits side by side, for a store that commits in several transactions at the same time."""
+"""Group commits side by side, for a store that can commit in several transactions at the same time."""
 
+import time
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from server.ports import Batch, Commit
 from server.runtime.base.group_commit import CommitSink, GroupCommit, HasArrived, Result
+
+# One large commit costs half of what four small ones do, so a second one begins only where the first takes
+# longer than they usually do: where it waits for a lock, a lost connection or a slow disk.
+_PATIENCE: Final = 0.02  # seconds
 
 
 class OfConversation(HasArrived, Protocol):
@@ -15,9 +20,9 @@ Item = TypeVar("Item", bound=OfConversation)
 
 
 class Lanes(Generic[Item, Result]):
-    """Each conversation's items go through one group commit, so that their order stays.
-
-    A slow commit holds up the conversations of its lane only. Parameters as for GroupCommit.
+    """Everything goes through the first group commit, until a commit there takes long: then what comes for
+    other conversations goes through the next. Those of a conversation that wait or are being committed
+    keep the next ones of theirs in their lane, so that the order stays. Parameters as for GroupCommit.
     """
 
     def __init__(
@@ -27,7 +32,11 @@ class Lanes(Generic[Item, Result]):
         timeout: float,
         lanes: int,
     ) -> None:
-        self._lanes = [GroupCommit(commit, sink, timeout) for _ in range(lanes)]
+        self._sink = sink
+        self._lanes: list[GroupCommit[Item, Result]] = [
+            GroupCommit(commit, self, timeout) for _ in range(lanes)
+        ]
+        self._open: dict[int, tuple[GroupCommit[Item, Result], int]] = {}  # lane and items, by conversation
 
     @property
     def pending(self) -> int:
@@ -35,10 +44,42 @@ class Lanes(Generic[Item, Result]):
         return sum(lane.pending for lane in self._lanes)
 
     def submit(self, item: Item) -> None:
-        self._lanes[item.conversation_key % len(self._lanes)].submit(item)
+        lane, count = self._open.get(item.conversation_key) or (self._free_lane(), 0)
+        self._open[item.conversation_key] = lane, count + 1
+        lane.submit(item)
 
     async def drained(self) -> None:
         """Waits until nothing is pending."""
         while self.pending:
             for lane in self._lanes:
                 await lane.drained()
+
+    def settled(self, items: list[Item], results: list[Result], seconds: float) -> None:
+        self._forget(items)
+        self._sink.settled(items, results, seconds)
+
+    def withdrawn(self, items: list[Item]) -> None:
+        self._forget(items)
+        self._sink.withdrawn(items)
+
+    def overdue(self, items: list[Item]) -> None:
+        self._sink.overdue(items)
+
+    def failed(self, items: list[Item], fault: BaseException) -> None:
+        self._forget(items)
+        self._sink.failed(items, fault)
+
+    def _free_lane(self) -> GroupCommit[Item, Result]:
+        latest = time.perf_counter() - _PATIENCE
+        for lane in self._lanes:
+            if lane.busy_since > latest:
+                return lane
+        return min(self._lanes, key=lambda lane: lane.pending)
+
+    def _forget(self, items: list[Item]) -> None:
+        for item in items:
+            lane, count = self._open[item.conversation_key]
+            if count == 1:
+                del self._open[item.conversation_key]
+            else:
+                self._open[item.conversation_key] = lane, count - 1

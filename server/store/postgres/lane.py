@@ -31,18 +31,29 @@ class Lane:
     def __init__(self, dial: Dial, owes_answers: bool) -> None:
         self.link = Link(dial)
         self._owes_answers = owes_answers
+        self.waiting = 0  # saves that are not over
+        self.keys: set[int] = set()  # of the conversations in them
         self._last: asyncio.Task[Any] | None = None
         self._fault = ""  # what the database said since it last saved
 
     def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         """Commits the batch once what was asked for before is over."""
+        keys = {draft.conversation_key for draft in batch.items}
+        self.keys = self.keys | keys if self.waiting else keys
+        self.waiting += 1
         saving = asyncio.create_task(self._save_after(self._last, batch))
+        saving.add_done_callback(self._end)
         self._last = saving
         return PendingCommit(saving)
 
+    @property
+    def load(self) -> tuple[int, bool]:
+        """How much a further save waits for: the less, the better."""
+        return self.waiting, self._last is not None and not self._last.done()
+
     def beat(self) -> None:
         """Asks whether the database is still there, where nothing else asks it for something."""
-        if self._last is None or self._last.done():
+        if not any(self.load):
             self._last = asyncio.create_task(self.link.beat())
 
     async def close(self) -> None:
@@ -50,6 +61,9 @@ class Lane:
         if self._last is not None:
             await asyncio.wait((self._last,))
         await self.link.close()
+
+    def _end(self, _: asyncio.Task[list[Outcome]]) -> None:
+        self.waiting -= 1
 
     async def _save_after(self, last: asyncio.Task[Any] | None, batch: Batch[Draft]) -> list[Outcome]:
         if last is not None and not last.done():

@@ -15,6 +15,7 @@ Connection = Any  # an asyncpg.Connection; its stubs want to know the class of i
 Dial = Callable[[], Awaitable["Session"]]
 
 _CLOSE_SECONDS: Final = 2.0
+_BEAT_SECONDS: Final = 2.0
 
 
 class Backend(NamedTuple):
@@ -49,11 +50,14 @@ class Link:
             self._session = await self._dial()
         return self._session
 
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Runs one statement. Raises StoreUnavailable; whether it was done is then not known."""
+    async def fetch(self, sql: str, *values: Any, seconds: float | None = None) -> list[asyncpg.Record]:
+        """Runs one statement, in the connection's time or in so many seconds.
+
+        Raises StoreUnavailable; whether it was done is then not known.
+        """
         connection = (await self.session()).connection
         try:
-            rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
+            rows: list[asyncpg.Record] = await connection.fetch(sql, *values, timeout=seconds)
             return rows
         except ANY as fault:
             self.drop_unless_undone(fault)
@@ -79,7 +83,7 @@ class Link:
     async def beat(self) -> None:
         """Asks whether somebody is there; never raises. What was lost is made anew."""
         with suppress(StoreUnavailable):
-            await self.fetch("SELECT 1")
+            await self.fetch("SELECT 1", seconds=_BEAT_SECONDS)
 
     def drop_unless_undone(self, fault: BaseException) -> None:
         """Keeps the connection where the server merely refused a statement."""

@@ -84,9 +84,13 @@ class PostgresStore(OwedTables):
         return True
 
     def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
-        """Commits in the lane of the first draft's conversation: the caller keeps to one lane a batch."""
-        key = batch.items[0].conversation_key if batch.items else 0
-        return self._lanes[key % self.lanes].save(batch)
+        """Commits in the lane that the conversations are in, else in a free one."""
+        keys = {draft.conversation_key for draft in batch.items}
+        busy = [lane for lane in self._lanes if lane.waiting]
+        for lane in busy:
+            if not lane.keys.isdisjoint(keys):
+                return lane.save(batch)
+        return min(self._lanes, key=lambda lane: lane.load).save(batch)
 
     async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
         rows = await self._readers.read(sql.FIND_MESSAGE, key, hash_of(message_id), message_id)
