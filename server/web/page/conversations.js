@@ -81,7 +81,8 @@ export class ConversationList {
   replace(conversations) {
     const known = this.#conversations;
     const open = known.get(this.#current);
-    this.#conversations = new Map(open && [[open.id, open]]);
+    const isListed = conversations.some(({ id }) => id === this.#current);
+    this.#conversations = new Map(open && !isListed ? [[open.id, open]] : []);
     for (const conversation of conversations) {
       const { ai, at } = known.get(conversation.id) ?? {};
       // The list does not say who is online, nor when a conversation was made.

@@ -32,7 +32,7 @@ export class Notices {
 
   /** Something the server says to everybody. @param {string} text */
   announcement(text) {
-    this.#notice('announcement', icon('info'), el('span', { class: 'notice-text' }, text));
+    this.#notice('announcement', icon('info'), el('span', { class: 'notice-text', tabindex: 0 }, text));
   }
 
   /** @param {{id: string, name: string}} ai @param {() => void} open */

@@ -2,12 +2,17 @@
 
 import re
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
+import httpx2
 import jwt
 from playwright.sync_api import Page, expect
 
-from tests.server.web.page.acting import message, send, with_status, write
+from tests.server.web.page.acting import message, send, texts, with_status, write
 from tests.server.web.page.conftest import OpenChat, OpenContext
 from tests.support.server import RunningServer, running_server
 
@@ -16,6 +21,15 @@ SECRET = "a secret of more than thirty-two bytes"
 
 def state(page: Page, state: str) -> None:
     expect(page.locator(f"[data-testid=connection][data-state={state}]")).to_be_attached()
+
+
+@contextmanager
+def closing_event(event: Event) -> Iterator[None]:
+    """Sets the event in the end, whatever happened."""
+    try:
+        yield
+    finally:
+        event.set()
 
 
 def test_a_companion_reads_types_and_answers(tmp_path: Path, open_chat: OpenChat) -> None:
@@ -32,6 +46,61 @@ def test_a_companion_reads_types_and_answers(tmp_path: Path, open_chat: OpenChat
         whole = answer.locator(".text").inner_text()
         history = server.get("/api/conversations/conv_kai_ai_alex/messages").json()["items"]
         assert [frame["data"] for frame in history] == ["Hello!", whole]
+
+
+def test_an_answer_of_a_service_grows_on_every_device_and_is_stopped_by_one(
+    real_server: RunningServer, open_chat: OpenChat
+) -> None:
+    def words() -> Iterator[bytes]:
+        for number in range(600):
+            yield f"word{number} ".encode()
+            if stopped.wait(0.05):
+                return
+
+    who = {"user": "ulf", "conversation": "conv_ulf_ai_alex"}
+    phone, laptop = open_chat(real_server, **who), open_chat(real_server, **who)
+    stopped = Event()
+    with ThreadPoolExecutor(1) as pool, closing_event(stopped):
+        url = f"{real_server.url}/api/stream-ai-message?conversation_id={who['conversation']}"
+        answer = pool.submit(httpx2.post, url, content=words(), headers={"Content-Type": "text/plain"})
+        for page in (phone, laptop):
+            expect(page.locator("[data-sender=ai] .text")).to_contain_text("word2")
+            expect(page.get_by_test_id("stop")).to_be_visible()
+        laptop.get_by_test_id("stop").click()
+        for page in (phone, laptop):
+            expect(page.locator("[data-finish=cancelled]")).to_contain_text("Stopped")
+            expect(page.get_by_test_id("stop")).to_be_hidden()
+        assert answer.result(10).json()["finish"] == "cancelled"
+    saved = real_server.get(f"/api/conversations/{who['conversation']}/messages").json()["items"]
+    for page in (phone, laptop):
+        assert [text.strip() for text in texts(page)] == [saved[0]["data"].strip()]
+
+
+def test_a_companion_is_stopped_while_it_thinks(tmp_path: Path, open_chat: OpenChat) -> None:
+    with running_server(
+        tmp_path, ai__responder="demo", ai__typing_delay="[8.0, 8.0]", ai__turn_wait=0.1
+    ) as server:
+        page = open_chat(server)
+        send(page, "Hello!")
+        page.get_by_test_id("stop").click()
+        expect(page.get_by_test_id("typing")).to_be_hidden()
+        expect(page.get_by_test_id("stop")).to_be_hidden()
+        expect(page.get_by_test_id("toast")).to_have_count(0)
+        expect(page.locator("[data-sender=ai]")).to_have_count(0)
+
+
+def test_a_companion_whose_model_is_not_there_is_told_in_words(tmp_path: Path, open_chat: OpenChat) -> None:
+    with running_server(
+        tmp_path,
+        ai__responder="openai",
+        ai__base_url="http://127.0.0.1:9/v1",
+        ai__model="none",
+        ai__typing_delay="[0.0, 0.0]",
+        ai__turn_wait=0.1,
+    ) as server:
+        page = open_chat(server)
+        send(page, "Hello?")
+        expect(page.get_by_test_id("no-answer")).to_contain_text("The next attempt is in", timeout=20_000)
 
 
 def test_one_device_sees_the_other_type_and_both_see_the_companion(
