@@ -28,7 +28,7 @@ COMMANDS = {
     "drain": "Empty a node gently, and wait until it is empty.",
     "check": "Probe a server for monitoring: exit code 0 or 1.",
     "doctor": "Look for what will keep a server from working.",
-    "db": "Tell or upgrade the version of the database's schema.",
+    "db": "Look after the database: its schema's version, a backup.",
     "loadtest": "Prove it under load, with a ledger of every message.",
     "config": "Show, check or write the configuration.",
     "token": "Mint a JWT for development.",

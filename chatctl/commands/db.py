@@ -16,7 +16,7 @@ Store = Annotated[
 ]
 
 app = command_app(
-    "Tell or upgrade the version of the database's schema, or back it up.",
+    "Look after the database: its schema's version, a backup.",
     examples("chatctl db status", "chatctl db upgrade", "chatctl db backup chat-2026-11-28.db"),
 )
 

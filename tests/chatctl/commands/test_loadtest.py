@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from loadtest import reports
 from loadtest.free_port import free_port
 from loadtest.plan import SCENARIOS
+from loadtest.verdict import judge
 from tests.chatctl.conftest import Run
+from tests.loadtest.test_verdict import healthy
 
 
 def test_lists_the_scenarios(chatctl: Run) -> None:
@@ -90,3 +93,47 @@ def test_bench_knows_no_other_cases(chatctl: Run) -> None:
     result = chatctl("loadtest", "bench", "--cases", "D3,fast")
     assert result.code == 2
     assert "no such case: fast" in result.err
+
+
+def test_capacity_is_searched_for_with_a_server_of_its_own(chatctl: Run, empty_folder: Path) -> None:
+    load = ["--users", "2", "--devices", "1", "--start", "10", "--most", "20", "--duration", "1"]
+    result = chatctl("loadtest", "capacity", "fanout", "--serve", *load, "--slo", "ack_p99<30s", "--json")
+    report = json.loads(result.out)
+    assert (result.code, report["capacity"], report["gave_out"]) == (0, 20.0, None)
+    assert [each["value"] for each in report["tries"]] == [10.0, 20.0]
+    one = ["--of", "devices", "--users", "1", "--devices", "1", "--start", "1", "--duration", "1"]
+    never = chatctl("loadtest", "capacity", "fanout", "--serve", *one, "--slo", "ack_p50<0ms")
+    assert never.code == 1
+    assert "capacity: none; then gave out: ack_p50<0ms: it was" in never.out
+
+
+def test_compare_reads_two_results_and_its_exit_code_tells_which_is_worse(
+    chatctl: Run, tmp_path: Path
+) -> None:
+    good, bad = healthy(), healthy(faults={"lost": 2})
+    for name, evidence in (("a.json", good), ("b.json", bad)):
+        (tmp_path / name).write_text(reports.to_json(judge(evidence)))
+    a, b = str(tmp_path / "a.json"), str(tmp_path / "b.json")
+    assert chatctl("loadtest", "compare", a, a).code == 0
+    worse = chatctl("loadtest", "compare", a, b, "--tolerance", "5%", "--json")
+    assert (worse.code, json.loads(worse.out)["worse"]) == (1, ["lost"])
+    assert "lost" in chatctl("loadtest", "compare", a, b).out
+    assert chatctl("loadtest", "compare", b, a).code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (None, "No such file"),
+        ("{}", "is no result of this version's loadtest run --json"),
+        ("[", "is no result"),
+    ],
+)
+def test_what_is_no_result_is_one_line_and_exit_code_2(
+    chatctl: Run, tmp_path: Path, content: str | None, hint: str
+) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    result = chatctl("loadtest", "compare", str(path), str(path))
+    assert (result.code, result.out, hint in result.err, result.err.count("\n")) == (2, "", True, 1)
