@@ -145,7 +145,8 @@ def make_postgres_store(settings: Settings, owes_answers: bool) -> "PostgresStor
     except ImportError:
         raise StoreUnavailable("PostgreSQL needs its driver: pip install 'chatctl[cluster]'") from None
     store = settings.store
-    return PostgresStore(store.url, store.timeout, store.pool, owes_answers)
+    is_durable = store.durability == "full"
+    return PostgresStore(store.url, store.timeout, store.pool, owes_answers, is_durable)
 
 
 def make_responder(settings: Settings) -> Responder | None:

@@ -18,10 +18,15 @@ SELECT pg_backend_pid() AS pid, backend_start FROM pg_stat_activity WHERE pid = 
 
 
 class Dialer:
-    """Knows how the store's connections are made. `timeout`: seconds that the server gives a statement."""
+    """Knows how the store's connections are made.
 
-    def __init__(self, url: str, timeout: float, origin: Origin) -> None:
+    `timeout`: seconds that the server gives a statement. `is_durable`: a commit is answered once it is on the
+    server's disk.
+    """
+
+    def __init__(self, url: str, timeout: float, is_durable: bool, origin: Origin) -> None:
         self._url = url
+        self._is_durable = is_durable
         self._timeout = timeout
         self._origin = origin
 
@@ -39,7 +44,8 @@ class Dialer:
             "enable_bitmapscan": "off",
             "plan_cache_mode": "force_generic_plan",
         }
-        return await self._dial(self._deadlines() | plans)
+        durability = {} if self._is_durable else {"synchronous_commit": "off"}
+        return await self._dial(self._deadlines() | plans | durability)
 
     async def _dial(self, settings: dict[str, str]) -> Session:
         connection = await connect(self._url, settings, self._timeout + _GRACE_SECONDS)

@@ -39,15 +39,22 @@ class PostgresStore(OwedTables):
 
     `timeout`: seconds that the server gives a statement. `pool`: connections, at least three; half of them
     are lanes, of the others one is for creations and positions, the rest for reading. `owes_answers`: a
-    responder is switched on, see TurnStore.
+    responder is switched on, see TurnStore. `is_durable`: an ACK survives a loss of the server's power.
     """
 
     backend = "postgresql"
 
-    def __init__(self, url: str, timeout: float = 5.0, pool: int = 8, owes_answers: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout: float = 5.0,
+        pool: int = 8,
+        owes_answers: bool = False,
+        is_durable: bool = True,
+    ) -> None:
         self._url = url
         self._origin = Origin()
-        dialer = Dialer(url, timeout, self._origin)
+        dialer = Dialer(url, timeout, is_durable, self._origin)
         self.lanes = max(1, pool // 2)
         super().__init__(Links(dialer.dial, max(1, pool - self.lanes - 1)), Links(dialer.dial, 1))
         self._lanes = [Lane(dialer.dial_for_commits, owes_answers) for _ in range(self.lanes)]

@@ -1,6 +1,8 @@
 """The PostgreSQL database: who sets it up, which schema it has, and whether it is the one of before."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,31 @@ def test_a_server_ends_with_2_and_one_line_where_it_cannot_use_the_database(
         assert ended.returncode == 2
         assert ended.stderr.count("\n") == 1 and why in ended.stderr, ended.stderr
         assert "hush" not in ended.stderr
+
+
+@asynchronous
+async def test_with_less_durability_only_commits_do_not_wait_for_the_disk(url: str) -> None:
+    found = []
+    for is_durable in (True, False):
+        async with opened(PostgresStore(url, is_durable=is_durable)) as store:
+            assert isinstance(store, PostgresStore)
+            for link in (store._lanes[0].link, store._readers.all[0]):
+                found += [(await link.fetch("SHOW synchronous_commit"))[0][0]]
+    assert found == ["on", "on", "off", "on"]
+
+
+def test_without_the_driver_the_line_that_installs_it_is_told(tmp_path: Path) -> None:
+    without = "import sys; sys.modules['asyncpg'] = None; from chatctl.__main__ import main; sys.exit(main())"
+    for command in (["serve"], ["db", "status"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", without, *command, "--store", "postgresql://h/chat"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode in (1, 2) and ended.stderr.count("\n") == 1
+        assert ended.stderr.endswith("PostgreSQL needs its driver: pip install 'chatctl[cluster]'\n")
 
 
 # ---- a restored database, or a failover ------------------------------------------------------------------
