@@ -72,6 +72,17 @@ class GroupCommit(Generic[Item, Result]):
         """When the commit under way began, by time.perf_counter; infinity without one."""
         return math.inf if self._batch is None else self._started
 
+    @property
+    def under_way(self) -> list[Item]:
+        """What is being committed."""
+        return [] if self._batch is None else self._batch.items
+
+    def release(self, may_go: Callable[[Item], bool]) -> list[Item]:
+        """Returns those of the waiting that may go: they are the caller's from now on."""
+        gone = [item for item in self._waiting if may_go(item)]
+        self._waiting = [item for item in self._waiting if not may_go(item)]
+        return gone
+
     def submit(self, item: Item) -> None:
         if self._batch is None and not self._waiting:
             self._loop.call_soon(self._start)  # takes in what this turn of the loop brings

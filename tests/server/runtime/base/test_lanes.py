@@ -101,6 +101,27 @@ async def test_a_commit_that_takes_long_holds_up_its_own_conversations_only(
 
 
 @asynchronous
+async def test_what_waits_for_a_commit_that_takes_long_goes_through_another_lane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "_PATIENCE", 0.03)
+    bench = Bench()
+    await bench.submit("1a")
+    await bench.submit("2a", "1b", "2b", "3a")
+    assert bench.commits == [["1a"]]
+    await asyncio.sleep(0.1)
+    assert bench.commits == [["1a"], ["2a", "2b", "3a"]]
+    await bench.submit("2c")
+    await bench.commit(1)
+    await bench.commit(0)
+    assert bench.commits[2:] == [["2c"], ["1b"]]
+    await bench.commit(2)
+    await bench.commit(3)
+    assert bench.sink.settled_names == ["2a", "2b", "3a", "1a", "2c", "1b"]
+    assert bench.lanes.pending == 0
+
+
+@asynchronous
 async def test_a_conversation_is_free_to_go_on_anywhere_once_nothing_of_it_is_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
