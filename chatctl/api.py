@@ -83,6 +83,19 @@ class Api:
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         return self.call("POST", path, params=_present(parameters), content=pieces, headers=headers)
 
+    def lines(self, path: str) -> Iterator[str]:
+        """GET what comes line by line, however much it is."""
+        try:
+            with self._client.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(response)
+                yield from _lines(response.iter_bytes())
+        except httpx2.TimeoutException:
+            raise UnreachableError(self.url, "it does not answer in time") from None
+        except httpx2.TransportError as error:
+            raise UnreachableError(self.url, _reason(error)) from None
+
     def delete(self, path: str) -> None:
         self.call("DELETE", path)
 
@@ -118,6 +131,14 @@ class Api:
         if response.status_code == httpx2.codes.UNAUTHORIZED:
             text += _WRONG_KEY if self._has_key else _NO_KEY
         return RefusedError(text, code, response.status_code)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Lines end with LF and nothing else: U+2028 in a message is text."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode() for line in whole)
 
 
 def segment(identifier: str) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "send-ai": "Send a message as the AI to all devices of a conversation.",
     "conversations": "List a user's conversations.",
     "history": "Show a conversation's messages.",
+    "export": "Print everything kept about a user, as JSON lines.",
     "match": "Match a user with an AI.",
     "announce": "Send a system announcement.",
     "typing": "Show or hide the AI's typing indicator.",

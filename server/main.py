@@ -23,6 +23,7 @@ from server.api.ai_signals import ai_signals_router
 from server.api.ai_streams import ai_streams_router
 from server.api.conversations import conversations_router
 from server.api.errors import install_error_handlers
+from server.api.export import export_router
 from server.api.guards import BodyLimit, TrailingSlash, no_writes_while_draining
 from server.api.health import health_router
 from server.api.history import history_router
@@ -66,6 +67,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         history_router(services.history),
         conversations_router(services.conversations),
         users_router(services.users),
+        export_router(services.export),
         operations_router(services.operations),
     ):
         app.include_router(router, dependencies=guards)

@@ -15,6 +15,7 @@ from server.api.ai_room import AIRooms
 from server.api.ai_signals import AISignals
 from server.api.ai_streams import AIStreams
 from server.api.conversations import ConversationResource
+from server.api.export import UserExport
 from server.api.health import HealthCheck
 from server.api.history import History
 from server.api.operations import Operations
@@ -56,6 +57,7 @@ class Services:
     history: History
     conversations: ConversationResource
     users: UserResource
+    export: UserExport
     operations: Operations
 
 
@@ -122,6 +124,7 @@ def _services(settings: Settings, node: Node) -> Services:
         history=History(store, node.trace),
         conversations=ConversationResource(node.manager, conversations, store, node.announcer),
         users=UserResource(conversations, store, node.presence, node.metrics),
+        export=UserExport(store),
         operations=Operations(node.manager, store, node.announcer, node.shutdown, node.background, longest),
     )
 

@@ -194,6 +194,16 @@ def test_history_shows_messages_and_nothing_in_them_steers_the_terminal(
     assert rest.requests[0].query == {"limit": "50", "after_seq": "3"}
 
 
+def test_an_export_is_printed_line_by_line(chatctl: Run, rest: RestServer) -> None:
+    lines = [{"kind": "user", "user_id": "u"}, {"kind": "message", "data": "a\u2028b\x1b[2J"}]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    rest.answers["GET /api/users/u/export"] = (200, text.encode())
+    code, out, err = chatctl("export", "u")
+    assert (code, [json.loads(line) for line in out.splitlines()], err) == (0, lines, "")
+    assert "\x1b" not in out
+    assert chatctl("export", "v") == (1, "", "chatctl: There is no such thing (not_found)\n")
+
+
 def test_history_all_reads_page_after_page(chatctl: Run, rest: RestServer) -> None:
     route = "GET /api/conversations/c/messages"
 

@@ -41,6 +41,7 @@ def test_every_route_of_the_contract_is_described_with_its_faults(api: RunningSe
         ("get", "/api/conversations/{conversation_id}/messages/{message_id}"),
         ("post", "/api/system-messages"),
         ("get", "/api/users/{user_id}/presence"),
+        ("get", "/api/users/{user_id}/export"),
         ("post", "/api/drain"),
         ("delete", "/api/connections/{connection_id}"),
     }
