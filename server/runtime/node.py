@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
@@ -38,6 +39,9 @@ from server.runtime.signals.receipts import Receipts
 from server.runtime.signals.simulated_status import SimulatedStatus
 from server.runtime.signals.typing import TypingRelay
 
+# Messages of which GET .../messages/{message_id} still tells the events: a few hundred bytes each.
+_TRACED_MESSAGES: Final = 1000
+
 
 @dataclass(frozen=True)
 class NodeConfig:
@@ -60,7 +64,7 @@ class NodeConfig:
     ai_typing_timeout: float = 30.0
     typing_delay: tuple[float, float] = (1.0, 3.0)
     simulate_status: bool = False
-    kept_events: int = 1000
+    kept_events: int = 1000  # connects and disconnects
     kept_errors: int = 500
 
 
@@ -123,7 +127,7 @@ class Node:
 
     def _build_messages(self) -> None:
         config, store = self._config, self.store
-        self.trace = MessageTrace(config.kept_events)
+        self.trace = MessageTrace(_TRACED_MESSAGES)
         self.conversations = Conversations(
             store, self.manager, self.ids, self.background, config.store_timeout
         )
