@@ -149,6 +149,7 @@ class SqliteStore:
         await self._reader_thread.stop()
         await self._thread.submit(self._writer.close)
         await self._thread.stop()
+        self._file.close()
         self._lock.release()
 
     def when_replaced(self, tell: Callable[[], None]) -> None:

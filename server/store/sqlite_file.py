@@ -1,12 +1,15 @@
 """The database's file: made for its owner alone, watched, and told of when it is hurt."""
 
 import os
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 import apsw
 import structlog
+
+from server.store.stale_bytes import unallocated
 
 log = structlog.get_logger()
 
@@ -46,6 +49,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._identity: tuple[int, int] | None = None
+        self._fd = -1
         self._is_damaged = False
         self.is_in_place = True
 
@@ -67,6 +71,30 @@ class SqliteFile:
     def opened(self) -> None:
         """Remember which file it is that is open now. Raises OSError."""
         self._identity = self._look()
+        # Not before the last connection is closed: to close a file ends the locks that the process has on it.
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """To be called when no connection is open any more."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def read_log(self, offset: int, length: int) -> bytes:
+        """Read a part of the log. Raises OSError."""
+        with Path(f"{self._path.resolve()}-wal").open("rb") as log_file:
+            log_file.seek(offset)
+            return log_file.read(length)
+
+    def zero_unallocated(self, numbers: Iterable[int], page_size: int) -> None:
+        """Overwrite what no cell of a page has, while the log is empty and nobody writes. Raises OSError."""
+        for number in numbers:
+            offset = (number - 1) * page_size
+            page = os.pread(self._fd, page_size, offset)
+            if len(page) == page_size:
+                begin, end = unallocated(page, number)
+                os.pwrite(self._fd, bytes(end - begin), offset + begin)
+        os.fsync(self._fd)
 
     def watch(self) -> None:
         """Look whether the open file is still the one under its name; the log tells when that changes.

@@ -97,6 +97,7 @@ class SqliteUpkeep:
         with suppress(StoreUnavailable):
             while time.monotonic() < end and self._writer.remove_some(_MOST_ROWS) is not None:
                 pass
+        self._try_to_erase()
         self.write_mark()
 
     def _beat(self) -> None:

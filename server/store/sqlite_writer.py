@@ -35,6 +35,7 @@ from server.store.restoring import NEWEST_ID, Mark, mark_of
 from server.store.sqlite_deletion import is_any_deleted, mark_deleted, remove_some
 from server.store.sqlite_file import SqliteFile
 from server.store.sqlite_turns import MESSAGE_COLUMNS, bury, mark_undelivered, message_of, owe, settle
+from server.store.stale_bytes import MOST_PAGES, extent, frames, is_stale
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -130,6 +131,7 @@ class SqliteWriter:
         self._owes_answers = owes_answers
         self.logged = 0  # pages in the log, those that are copied back already among them
         self.on_logged: Callable[[], None] | None = None  # hears of every commit, in its thread
+        self._stale: set[int] = set()  # pages with copies of rows that may be deleted by now
         self._newest_id = 0  # the highest that a message was given; 0 when that has to be looked up
         self._use(connect())
         self._heads: dict[int, _Head] = {}
@@ -160,19 +162,33 @@ class SqliteWriter:
                 self.logged = 0  # the next commit begins the log anew
 
     def empty_log(self) -> bool:
-        """Copy all of the log back and cut it to no length; False when another process is in the way."""
+        """Copy all of the log back, cut it to no length, and zero what is stale in the pages it had.
+
+        False when another process is in the way.
+        """
         try:
-            is_busy = bool(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0])
-        except apsw.Error:
-            return False
-        if not is_busy:
+            if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]:
+                return False
             self.logged = 0
-        return not is_busy
+            return not self._stale or self._zero_stale()
+        except (apsw.Error, OSError):
+            return False
+
+    def _zero_stale(self) -> bool:
+        """While nobody else can write. Pages in our cache would bring back what is stale: it is dropped."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if self._db.execute("PRAGMA page_count").get < MOST_PAGES:
+                self._file.zero_unallocated(self._stale, self._page_size)
+            self._stale.clear()
+        finally:
+            self._reconnect()  # which ends the transaction
+        return True
 
     def remove_some(self, rows: int) -> bool | None:
-        """Remove rows of deleted conversations, as sqlite_deletion does. Raises StoreUnavailable.
+        """Remove rows of deleted conversations; whether those were all of one, None when there are none.
 
-        Without a sync: should it be lost by a loss of power, it is done again.
+        Without a sync: should it be lost by a loss of power, it is done again. Raises StoreUnavailable.
         """
         with self._whole_or_unavailable():
             if not is_any_deleted(self._db):
@@ -182,12 +198,23 @@ class SqliteWriter:
             try:
                 self._check_place()
                 self._cursor.execute("BEGIN IMMEDIATE")
-                is_whole = remove_some(self._db, rows)
+                is_whole, before = remove_some(self._db, rows), self.logged
                 self._db.execute("COMMIT")
+                self._note_stale(before if before < self.logged else 0)
                 return is_whole
             finally:
                 self._roll_back()
                 self._db.execute(f"PRAGMA synchronous = {synchronous}")
+
+    def _note_stale(self, first: int) -> None:
+        """Look through the pages that were logged since that frame."""
+        with contextlib.suppress(OSError):
+            part = self._file.read_log(*extent(first, self.logged, self._page_size))
+            for number, page in frames(part, self._page_size):
+                if is_stale(page, number):
+                    self._stale.add(number)
+                else:
+                    self._stale.discard(number)
 
     def _save(self, drafts: list[Draft]) -> list[Outcome]:
         """Does the common case: all are new and the database does as it is told."""
@@ -489,6 +516,7 @@ class SqliteWriter:
         self._db = db
         self._cursor = db.cursor()  # of what every commit does: the connection would make one each time
         db.set_wal_hook(self._note_logged)
+        self._page_size = int(db.execute("PRAGMA page_size").get)
 
     def _note_logged(self, db: apsw.Connection, name: str, pages: int) -> int:
         """Called by SQLite after each commit."""

@@ -1,7 +1,9 @@
 """A deletion is one small commit; then rows go by steps, and nothing of them stays in any file."""
 
 import asyncio
+import random
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -24,6 +26,10 @@ def path(tmp_path: Path) -> Path:
 
 def _is_anywhere(path: Path, word: str = SECRET) -> bool:
     return any(word.encode() in file.read_bytes() for file in path.parent.glob("chat.db*"))
+
+
+def _is_nowhere(path: Path, word: str) -> bool:
+    return not _is_anywhere(path, word)
 
 
 def _rows(path: Path) -> int:
@@ -163,3 +169,25 @@ async def test_withdrawn_batches_and_deletions_do_not_disturb_each_other(path: P
         batch.withdraw(lambda d: True)
         assert await store.save(batch) == told()
         await _erased(path)
+
+
+@asynchronous
+async def test_pages_that_were_rearranged_keep_no_copy_of_what_is_deleted_later(path: Path) -> None:
+    dice = random.Random(7)
+    async with opened(SqliteStore(path)) as store:
+        rooms = {c.id: c.key for c in await create(store, *(f"c{n}" for n in range(30)))}
+        for number in range(60):
+            lengths = {id: dice.choice((3, 30, 300)) for id in rooms}
+            await save(
+                store,
+                *(
+                    draft(key, f"m{number}", f"{SECRET}-{id}-" + "x" * lengths[id])
+                    for id, key in rooms.items()
+                ),
+            )
+        for id in dice.sample(sorted(rooms), len(rooms)):
+            word = f"{SECRET}-{id}-"
+            await store.delete_conversations([id])
+            await until(partial(_is_nowhere, path, word), 10)
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        assert db.execute("PRAGMA integrity_check").get == "ok"
