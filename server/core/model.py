@@ -126,7 +126,7 @@ class Outcome(NamedTuple):
     @classmethod
     def saved(cls, seq: int) -> "Outcome":
         """The message is new, under this seq."""
-        return cls(seq, True, None)
+        return _new_outcome((seq, True, None))
 
     @classmethod
     def duplicate(cls, seq: int) -> "Outcome":

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from server.core.model import (
     CANNOT_BE_STORED,
@@ -20,6 +21,9 @@ from server.core.model import (
 from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
 from server.ports import Batch, Commit, DoneCommit
 from server.protocol import MessageType
+
+
+_AI: Final = MessageType.AI_RESPONSE
 
 
 @dataclass(slots=True)
@@ -202,7 +206,8 @@ class MemoryStore:
         message = StoredMessage.of(draft, len(log.messages) + 1)
         log.messages.append(message)
         log.by_id[draft.message_id] = message
-        self._do_duties(log, draft, message)
+        if self._owes_answers or draft.type is _AI:
+            self._do_duties(log, draft, message)
         return Outcome.saved(message.seq)
 
     def _settle_resend(self, log: _Log, draft: Draft, stored: StoredMessage) -> Outcome:
