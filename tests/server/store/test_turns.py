@@ -221,6 +221,27 @@ async def test_a_message_that_cannot_be_stored_owes_nothing(new_store: NewStore)
         assert await turn_of(store, a) is not None
 
 
+@asynchronous
+async def test_a_resend_owes_nothing(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        (a,) = await create(store, "a")
+        await save(store, chat(a, "m1"), answer(a, 1))
+        assert await save(store, chat(a, "m1")) == told(Outcome.duplicate(1))
+        assert await save(store, answer(a, None, "on its own")) == told(3)
+        assert await store.owed(0, 10) == []
+
+
+@asynchronous
+async def test_a_position_that_moves_before_the_turn_leaves_it_as_it_was_tried(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        (a,) = await create(store, "a")
+        await save(store, chat(a, "m1"), answer(a, 1), answer(a, None, "on its own"), chat(a, "m4"))
+        tried = OwedTurn(a.key, "a", 4, NOW_MS, last_seq=4, attempts=2, next_at=9, last_error="500")
+        assert await store.note_attempt(tried)
+        assert await advance(store, a, 3)
+        assert await turn_of(store, a) == tried
+
+
 # ---- what a responder is given --------------------------------------------------------------------------
 
 
