@@ -22,7 +22,6 @@ from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages,
 from server.ports import Batch, Commit, DoneCommit
 from server.protocol import MessageType
 
-
 _AI: Final = MessageType.AI_RESPONSE
 
 
