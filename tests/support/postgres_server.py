@@ -70,6 +70,22 @@ class PostgresServer:
         self.stop(number)
         self.start()
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether it was built with it; the wheel was not."""
+        return self.sql("SHOW ssl_library") != ""
+
+    def speak_tls(self, key_and_certificate: bytes) -> None:
+        """Takes connections by TLS too, from now on. `key_and_certificate`: in PEM."""
+        file = self._folder / "tls.pem"
+        file.write_bytes(key_and_certificate)
+        file.chmod(0o600)
+        if self._user:
+            os.chown(file, self._user["user"], self._user["group"])
+        for name, value in {"ssl_key_file": file, "ssl_cert_file": file, "ssl": "on"}.items():
+            self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.sql("SELECT pg_reload_conf()")
+
     def create_database(self) -> str:
         """Create an empty database; its name."""
         name = f"test_{next(self._numbers)}"

@@ -12,6 +12,7 @@ from server.store.postgres import PostgresStore, origin, schema
 from server.store.postgres.administration import read_version, upgrade
 from server.store.schema_faults import SchemaTooNew, SchemaTooOld
 from tests.support.asynchronous import asynchronous
+from tests.support.certificates import make_certificates
 from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer
 from tests.support.store import create, draft, opened, save, told
@@ -111,6 +112,26 @@ def test_without_the_driver_the_line_that_installs_it_is_told(tmp_path: Path) ->
         )
         assert ended.returncode in (1, 2) and ended.stderr.count("\n") == 1
         assert ended.stderr.endswith("PostgreSQL needs its driver: pip install 'chatctl[cluster]'\n")
+
+
+@asynchronous
+async def test_the_url_says_whether_the_servers_certificate_is_looked_at(
+    url: str, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    if not postgres.has_tls:
+        pytest.skip("this PostgreSQL was built without TLS: apt-get install postgresql")
+    certificates = make_certificates(tmp_path)
+    postgres.speak_tls(certificates.server_pem)
+    async with opened(
+        PostgresStore(f"{url}?sslmode=verify-full&sslrootcert={certificates.authority}")
+    ) as store:
+        assert isinstance(store, PostgresStore)
+        tls = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        assert (await store._lanes[0].link.fetch(tls))[0][0] is True
+    (tmp_path / "another").mkdir()
+    another = make_certificates(tmp_path / "another").authority
+    with pytest.raises(StoreUnavailable, match="certificate"):
+        await PostgresStore(f"{url}?sslmode=verify-full&sslrootcert={another}").open()
 
 
 # ---- a restored database, or a failover ------------------------------------------------------------------
