@@ -19,6 +19,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from server.ai.model_http import UnusableProxy
 from server.api.access import OPEN_FOLDER, Access, Keys, describe_access
 from server.api.ai_messages import ai_messages_router
+from server.api.ai_service import ai_service_router
 from server.api.ai_signals import ai_signals_router
 from server.api.ai_streams import ai_streams_router
 from server.api.conversations import conversations_router
@@ -69,6 +70,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
         users_router(services.users),
         export_router(services.export),
         operations_router(services.operations),
+        ai_service_router(services.ai_service),
     ):
         app.include_router(router, dependencies=guards)
 
@@ -134,9 +136,8 @@ def serve(settings: Settings) -> int:
         print(f"chatctl: {key} = {shown(key, settings.value_of(key))}: {fault}", file=sys.stderr)
         return _CANNOT_START
     except UnusableProxy as fault:
-        print(
-            f"chatctl: ai.base_url = {shown('ai.base_url', settings.ai.base_url)}: {fault}", file=sys.stderr
-        )
+        key = "ai.webhook_url" if fault.url == settings.ai.webhook_url else "ai.base_url"
+        print(f"chatctl: {key} = {shown(key, fault.url)}: {fault}", file=sys.stderr)
         return _CANNOT_START
 
 

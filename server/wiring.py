@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from server.ai.demo import DemoResponder
 from server.ai.openai import ModelConfig, OpenAIResponder, Persona
+from server.ai.webhook import WebhookConfig, WebhookService
 from server.api.ai_messages import AIMessages
 from server.api.ai_room import AIRooms
+from server.api.ai_service import AIService
 from server.api.ai_signals import AISignals
 from server.api.ai_streams import AIStreams
 from server.api.conversations import ConversationResource
@@ -24,14 +26,16 @@ from server.api.users import UserResource
 from server.api.websocket import HandshakeChecks
 from server.core.connection_limits import ConnectionLimits, Network
 from server.core.rate_limit import RateLimiter
+from server.core.retrying import Backoff
 from server.ports import MessageStore, Responder, StoreUnavailable
 from server.protocol import RateLimit
+from server.runtime.answers.failing import RetryPolicy
 from server.runtime.answers.streams import StreamConfig
 from server.runtime.answers.turns import TurnConfig
 from server.runtime.base.tokens import Tokens
 from server.runtime.messages.join import JoinConfig
 from server.runtime.messages.receiver import FrameLimits
-from server.runtime.node import Node, NodeConfig
+from server.runtime.node import Node, NodeConfig, ServiceConfig
 from server.settings import AI, Settings
 from server.store.memory import MemoryStore
 from server.store.sqlite import SqliteStore
@@ -59,6 +63,7 @@ class Services:
     users: UserResource
     export: UserExport
     operations: Operations
+    ai_service: AIService
 
 
 @asynccontextmanager
@@ -69,18 +74,21 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """
     store = TimedStore(make_store(settings), settings.store.timeout)
     await store.open()
+    service: WebhookService | None = None
     responder: Responder | None = None
     node: Node | None = None
     try:
-        responder = make_responder(settings)
-        node = Node(node_config(settings), store, responder, make_tokens(settings))
+        service = make_service(settings)
+        responder = service if settings.ai.responder == "webhook" else make_responder(settings)
+        node = Node(node_config(settings), store, responder, make_tokens(settings), service)
         node.start()
         yield _services(settings, node)
     finally:
         if node is not None:
             await node.stop()
-        if responder is not None:
-            await responder.close()
+        for called in {responder, service}:
+            if called is not None:
+                await called.close()
         await store.close()
 
 
@@ -91,7 +99,8 @@ def node_config(settings: Settings) -> NodeConfig:
         join=_join_config(settings),
         connections=_connection_limits(settings),
         frames=FrameLimits(limits.max_text_length, limits.max_invalid_frames),
-        turns=TurnConfig(ai.turn_wait, ai.turn_max_wait, ai.history, ai.interrupt, ai.typing_delay),
+        turns=_turn_config(ai),
+        service=ServiceConfig(frozenset(ai.webhook_events), ai.webhook_concurrency, ai.webhook_attempts),
         streams=StreamConfig(ai.stream_rollup / 1000, limits.max_ai_text_length),
         **_limiters(settings),
         send_queue=settings.connections.send_queue,
@@ -117,7 +126,15 @@ def _services(settings: Settings, node: Node) -> Services:
         node=node,
         checks=HandshakeChecks(node.admission, origins, node.tokens),
         health=health,
-        stats=Stats(health, node.ids.prefix, store.backend, node.manager, node.metrics, node.delivery),
+        stats=Stats(
+            health,
+            node.ids.prefix,
+            store.backend,
+            node.manager,
+            node.metrics,
+            node.delivery,
+            node.answer_figures,
+        ),
         ai_messages=AIMessages(rooms, node.speech, node.ids, longest),
         ai_streams=AIStreams(rooms, node.streams, node.speech, node.ids, longest),
         ai_signals=AISignals(rooms, node.typing, node.receipts, node.statuses),
@@ -126,6 +143,7 @@ def _services(settings: Settings, node: Node) -> Services:
         users=UserResource(conversations, store, node.presence, node.metrics),
         export=UserExport(store),
         operations=Operations(node.manager, store, node.announcer, node.shutdown, node.background, longest),
+        ai_service=AIService(store, node.deliveries),
     )
 
 
@@ -152,8 +170,24 @@ def make_postgres_store(settings: Settings, owes_answers: bool) -> "PostgresStor
     return PostgresStore(store.url, store.timeout, store.pool, owes_answers, is_durable)
 
 
+def _turn_config(ai: AI) -> TurnConfig:
+    """A service that refuses a turn again and again has it given up; a model never has."""
+    is_service = ai.responder == "webhook"
+    retry = RetryPolicy(Backoff(longest=300.0), ai.webhook_attempts) if is_service else RetryPolicy()
+    return TurnConfig(ai.turn_wait, ai.turn_max_wait, ai.history, ai.interrupt, ai.typing_delay, retry)
+
+
+def make_service(settings: Settings) -> WebhookService | None:
+    """Make what calls the application's own service; None without `ai.webhook_url`. Raises UnusableProxy."""
+    ai = settings.ai
+    if not ai.webhook_url:
+        return None
+    secrets = tuple(secret.get_secret_value() for secret in ai.webhook_secrets)
+    return WebhookService(WebhookConfig(ai.webhook_url, secrets, ai.webhook_timeout))
+
+
 def make_responder(settings: Settings) -> Responder | None:
-    """Make the one that `ai.responder` names; None where AI services speak through the REST API alone.
+    """Make the built-in one that `ai.responder` names; None where services speak by themselves.
 
     Raises UnusableProxy.
     """

@@ -15,6 +15,9 @@ from server.core.stream_formats import error_text
 from server.ports import ResponderFailed
 
 _CONNECT_SECONDS: Final = 10.0  # for TCP and TLS; who has not answered by then is not there
+# For which an idle connection is used again; less than servers keep one (uvicorn: 5 s), or a request would
+# meet its end.
+_KEPT_SECONDS: Final = 2.0
 _MAX_ERROR_BYTES: Final = 16 * 1024
 _ERROR_SECONDS: Final = 2.0  # in which the body of an error has to come
 # Beside 5xx: what the same request may do better soon.
@@ -22,10 +25,14 @@ _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HT
 
 
 class UnusableProxy(Exception):
-    """HTTP_PROXY or its like names what is no proxy of ours; the text says why."""
+    """HTTP_PROXY or its like names what is no proxy of ours; the text says why. `url`: who is behind it."""
+
+    def __init__(self, url: str, why: Exception) -> None:
+        super().__init__(f"the proxy of the environment cannot be used: {why}")
+        self.url = url
 
 
-def open_client(url: str) -> httpx2.AsyncClient:
+def open_client(url: str, accept: str = "text/event-stream, application/json") -> httpx2.AsyncClient:
     """Make a client for that server. It obeys HTTP_PROXY and its like, but never for this machine.
 
     It follows no redirects, so that the key goes where the settings say and nowhere else. Raises
@@ -35,11 +42,11 @@ def open_client(url: str) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             trust_env=not is_loopback(httpx2.URL(url).host),
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),  # the rest is the responder's own
-            limits=httpx2.Limits(max_connections=None),
-            headers={"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"},
+            limits=httpx2.Limits(max_connections=None, keepalive_expiry=_KEPT_SECONDS),
+            headers={"Accept": accept, "Accept-Encoding": "identity"},
         )
     except (ImportError, ValueError, httpx2.InvalidURL) as fault:  # SOCKS wants another package
-        raise UnusableProxy(f"the proxy of the environment cannot be used: {fault}") from fault
+        raise UnusableProxy(url, fault) from fault
 
 
 def shown(url: httpx2.URL) -> str:

@@ -71,8 +71,9 @@ class AIMessages:
             async with self._rooms.held(request.conversation_id, request.ai_id, request.message_id) as room:
                 if request.simulate_typing and await self._speech.find(room, message_id) is None:
                     await self._speech.show_typing(room)
+                answers = answered_seq_of(message_id)
                 spoken = await self._speech.say(
-                    room, message_id, request.message, answers=answered_seq_of(message_id)
+                    room, message_id, request.message, answers=answers, may_be_late=True
                 )
         except StoreUnavailable:
             raise ApiError(STORE_UNAVAILABLE, request.message_id) from None

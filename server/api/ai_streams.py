@@ -79,9 +79,8 @@ class AIStreams:
             async with self._rooms.held(wish.conversation_id, wish.ai_id, wish.message_id) as room:
                 if wish.message_id and (known := await self._speech.find(room, message_id)) is not None:
                     return _EarlyAnswer(_of_known(room, known))
-                stream = self._streams.open(
-                    room, message_id, answered_seq_of(message_id), wish.on_abort == "save"
-                )
+                answers, keeps_part = answered_seq_of(message_id), wish.on_abort == "save"
+                stream = self._streams.open(room, message_id, answers, keeps_part, may_be_late=True)
                 if stream is None:
                     raise ApiError(_BEING_WRITTEN, message_id)
                 writer = _Writer(stream, parser, self._too_long)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from server.api.errors import error_responses
 from server.api.stats import Stats
+from server.core.breaker import BREAKER_STATES
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Final = (
@@ -26,6 +27,7 @@ _COUNTERS: Final = (
 _LABELLED: Final = (
     ("messages", "nacked", "chat_nacks", "code", "Frames answered by NACK."),
     ("connections", "closed", "chat_connections_closed", "code", "Connections that ended."),
+    ("ai", "failures", "chat_ai_failures", "kind", "Tries to answer, or to tell of an event, that failed."),
     ("connections", "rejected", "chat_connections_rejected", "reason", "Connections that were refused."),
 )
 _GAUGES: Final = (
@@ -34,6 +36,16 @@ _GAUGES: Final = (
     ("connections", "conversations", "chat_conversations", "Conversations with an open connection."),
     ("messages", "rate_per_second", "chat_message_rate", "Messages saved a second, over the last ten."),
     ("store", "pending", "chat_store_pending", "Messages whose fate is open."),
+    ("ai", "turns_waiting", "chat_turns_waiting", "Turns that are owed an answer."),
+    (
+        "ai",
+        "oldest_unanswered_seconds",
+        "chat_oldest_unanswered_seconds",
+        "Age of the oldest unanswered turn.",
+    ),
+    ("ai", "streams", "chat_streams", "Answers that are being written."),
+    ("ai", "dead_letters", "chat_dead_letters", "Turns that were given up."),
+    ("ai", "paused", "chat_deliveries_paused", "1 while deliveries to the AI service are paused."),
     ("server", "uptime_seconds", "chat_uptime_seconds", "Seconds since the start."),
     ("process", "rss_bytes", "chat_resident_bytes", "Memory of the process."),
     ("process", "cpu_percent", "chat_cpu_percent", "CPU of the process, in percent of one core."),
@@ -59,6 +71,12 @@ class _Figures(Collector):
             for value, count in stats[section][key].items():
                 counter.add_metric([value], count)
             yield counter
+        breaker = GaugeMetricFamily(
+            "chat_ai_breaker", "1 for the state of the breaker over the AI service.", labels=["state"]
+        )
+        for state in BREAKER_STATES:
+            breaker.add_metric([state], stats["ai"]["breaker"] == state)
+        yield breaker
         for what, quantiles in stats["latency_ms"].items():
             gauge = GaugeMetricFamily(
                 f"chat_{what}_latency_ms", f"Milliseconds to {what}, last minute.", labels=["quantile"]
@@ -81,7 +99,7 @@ def prometheus_router(stats: Stats) -> APIRouter:
     @router.get("/metrics", response_class=Response, responses=error_responses())
     async def metrics() -> Response:
         """Prometheus text format."""
-        text = await asyncio.to_thread(render, stats.document())
+        text = await asyncio.to_thread(render, await stats.document())
         return Response(text, media_type=_CONTENT_TYPE)
 
     return router

@@ -16,6 +16,7 @@ from server.api.errors import error_responses
 from server.api.health import HealthCheck
 from server.core.timestamps import rfc3339
 from server.protocol import MAX_LISTED
+from server.runtime.answers.figures import AnswerFigures
 from server.runtime.base.metrics import Metrics
 from server.runtime.messages.delivery import Delivery
 from server.runtime.rooms.manager import ConnectionManager
@@ -52,6 +53,7 @@ class Stats:
         manager: ConnectionManager,
         metrics: Metrics,
         delivery: Delivery,
+        answers: AnswerFigures,
     ) -> None:
         self._condition = condition
         self._node_id = node_id
@@ -59,9 +61,10 @@ class Stats:
         self._manager = manager
         self._metrics = metrics
         self._delivery = delivery
+        self._answers = answers
         self._cpu = _CpuMeter()
 
-    def document(self) -> dict[str, Any]:
+    async def document(self) -> dict[str, Any]:
         """Times in seconds or milliseconds as their names say."""
         metrics = self._metrics
         return {
@@ -71,6 +74,7 @@ class Stats:
             "latency_ms": {"ack": metrics.ack_latency.summary(), "commit": metrics.commit_latency.summary()},
             "store": self._store(),
             "backplane": {"backend": "local", "status": "ok", "nodes": 1},
+            "ai": await self._answers.read(),
             "errors": {"total": metrics.errors_total, "last_minute": metrics.errors_last_minute},
             "process": self._process(),
         }
@@ -201,7 +205,7 @@ def stats_router(stats: Stats) -> APIRouter:
     @router.get("", responses=error_responses())
     async def figures() -> dict[str, Any]:
         """Counters since the start, latencies over the last minute."""
-        return stats.document()
+        return await stats.document()
 
     @router.get("/connections", responses=error_responses())
     async def connections(limit: Limit = 100) -> dict[str, Any]:

@@ -22,6 +22,18 @@ class FailureKind(StrEnum):
     UPSTREAM_ERROR = "upstream_error"
     TRUNCATED = "truncated"  # the answer ended, and it is not known to be whole
     EMPTY = "empty"  # nothing of the answer can be shown
+    UNAVAILABLE = "unavailable"  # the service, or what stands before it, says that it cannot now
+    GONE = "gone"  # the service wants nothing more, ever
+
+    @property
+    def is_outage(self) -> bool:
+        """Tell whether it says that the service is down, and nothing about the turn."""
+        return self in _OUTAGES
+
+
+_OUTAGES: Final = frozenset(
+    {FailureKind.TIMEOUT, FailureKind.UNREACHABLE, FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}
+)
 
 
 @dataclass(frozen=True, slots=True)

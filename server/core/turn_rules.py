@@ -13,6 +13,7 @@ class Turn:
     conversation: Conversation
     messages: Sequence[StoredMessage]  # the user's, at least one
     history: Sequence[StoredMessage]
+    is_replayed: bool = False  # it had been given up, and is sent again out of its order
 
     @property
     def last_seq(self) -> int:

@@ -1,6 +1,7 @@
 """Declares what the runtime needs from outside. Each port has one contract suite for all implementations."""
 
 from server.ports.responder import Responder, ResponderFailed
+from server.ports.service import Notifier
 from server.ports.socket import Socket, SocketUser
 from server.ports.store import (
     Batch,
@@ -22,6 +23,7 @@ __all__ = [
     "DoneCommit",
     "MessageLog",
     "MessageStore",
+    "Notifier",
     "PendingCommit",
     "PositionStore",
     "Responder",

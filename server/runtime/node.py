@@ -4,11 +4,21 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from server.core.breaker import Breaker
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
-from server.ports import MessageStore, Responder
+from server.ports import MessageStore, Notifier, Responder
 from server.runtime.answers.ai_speech import AISpeech
+from server.runtime.answers.events import Events
+from server.runtime.answers.failing import Failures
+from server.runtime.answers.figures import AnswerFigures
+from server.runtime.answers.gate import Gate
+from server.runtime.answers.news import EVENT as UNDELIVERED
+from server.runtime.answers.news import UndeliveredNews
+from server.runtime.answers.replays import Replays
+from server.runtime.answers.service import Deliveries
 from server.runtime.answers.streams import StreamConfig, Streams
+from server.runtime.answers.taken import TakenTurns
 from server.runtime.answers.turns import TurnConfig, Turns
 from server.runtime.base.background import Background
 from server.runtime.base.ids import IdMaker
@@ -44,6 +54,18 @@ _TRACED_MESSAGES: Final = 1000
 
 
 @dataclass(frozen=True)
+class ServiceConfig:
+    """`events` that the application's service is told of; `concurrency`: calls to it at the same time.
+
+    `attempts`: refusals after which a turn, or a piece of news, is given up.
+    """
+
+    events: frozenset[str] = frozenset()
+    concurrency: int = 64
+    attempts: int = 12
+
+
+@dataclass(frozen=True)
 class NodeConfig:
     """The values that a node is built from; times in seconds. The defaults are those of the settings."""
 
@@ -52,6 +74,7 @@ class NodeConfig:
     frames: FrameLimits = field(default_factory=FrameLimits)
     turns: TurnConfig = field(default_factory=TurnConfig)
     streams: StreamConfig = field(default_factory=StreamConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
     messages: RateLimiter | None = None
     signals: RateLimiter | None = None
     joins: RateLimiter | None = None
@@ -77,8 +100,11 @@ class Node:
         store: MessageStore,
         responder: Responder | None = None,
         tokens: Tokens | None = None,
+        service: Notifier | None = None,
     ) -> None:
         self._config = config
+        self._service = service
+        self._gate = None if service is None else Gate(Breaker(config.service.concurrency))
         self.store = store
         self._responder = responder
         self.tokens = tokens
@@ -95,6 +121,14 @@ class Node:
     def start(self) -> None:
         """Run what goes on by itself: heartbeats, rates' windows, the answers that are owed."""
         self.heartbeat.start(self.background)
+        if self._gate is not None:
+            self.background.run(self.deliveries.watch(), "watch-deliveries")
+        if self._replays is not None:
+            self.background.run(self._replays.run(), "replays")
+        if self._news is not None:
+            self.background.run(self._news.run(), "undelivered-news")
+        if self._events is not None:
+            self._events.start(self.background)
         if self.turns is not None:
             self.background.run(self.turns.resume(), "resume-turns")
 
@@ -168,7 +202,18 @@ class Node:
 
     def _build_answers(self) -> None:
         config = self._config
-        self.speech = AISpeech(self.store, self.delivery, self.typing, config.typing_delay, self.simulated)
+        is_service = self._responder is not None and config.turns.fixes_turns
+        self._taken = TakenTurns(self.manager, self.typing, config.ai_typing_timeout, is_service)
+        self.speech = AISpeech(
+            self.store,
+            self.delivery,
+            self.typing,
+            config.typing_delay,
+            self._taken,
+            self.simulated,
+            self._is_news,
+            self._wake_news,
+        )
         self.streams = Streams(
             self.manager,
             self.replies,
@@ -179,24 +224,72 @@ class Node:
             config.streams,
         )
         self.handlers.when_cancelled(self._cancel)
+        gate = self._gate if is_service else None
+        self._failures = Failures(self.store, self.fan_out, self.metrics, config.turns.retry, self._gate)
         self.turns: Turns | None = None
+        self._replays: Replays | None = None
         if self._responder is not None:
-            self.turns = Turns(
+            self._build_turns(self._responder, gate)
+        self._build_events()
+        self.deliveries = Deliveries(self.store, self._gate, self._replays)
+        self.answer_figures = AnswerFigures(self.store, self.streams, self.metrics, self._gate)
+
+    def _build_turns(self, responder: Responder, gate: Gate | None) -> None:
+        config = self._config.turns
+        self.turns = Turns(
+            self.manager,
+            self.conversations,
+            self.store,
+            responder,
+            self.speech,
+            self.streams,
+            self.fan_out,
+            self.typing,
+            self.receipts,
+            self.trace,
+            self.background,
+            config,
+            self._taken,
+            self._failures,
+            gate,
+        )
+        self.delivery.on_chat = self.turns.message_saved
+        if gate is not None:
+            self._replays = Replays(
                 self.manager,
                 self.conversations,
                 self.store,
-                self._responder,
-                self.speech,
+                responder,
                 self.streams,
-                self.fan_out,
-                self.typing,
-                self.receipts,
-                self.trace,
-                self.metrics,
-                self.background,
-                config.turns,
+                self._failures,
+                gate,
+                config.history,
             )
-            self.delivery.on_chat = self.turns.message_saved
+
+    def _build_events(self) -> None:
+        wanted = self._config.service
+        self._news: UndeliveredNews | None = None
+        self._events: Events | None = None
+        if self._service is None or self._gate is None:
+            return
+        if UNDELIVERED in wanted.events:
+            backoff = self._config.turns.retry.backoff
+            self._news = UndeliveredNews(
+                self.store, self._service, self._failures, self._gate, wanted.attempts, backoff
+            )
+        if others := wanted.events - {UNDELIVERED}:
+            self._events = Events(self._service, self._gate, self.ids, self.metrics, others)
+            self._events.listen(self.manager, self.typing, self.receipts)
+
+    def _is_news(self, room: Room) -> bool:
+        """Tell whether a message that is saved now finds nobody there, and the service wants to know."""
+        if self._news is None or room.conversation is None:
+            return False
+        return not self.manager.devices_of(room.conversation.user_id)
+
+    def _wake_news(self) -> None:
+        if self._news is not None:
+            self._news.wake()
 
     def _cancel(self, room: Room, message_id: str | None) -> bool:
         """Stop what is being written, and what is being prepared."""

@@ -495,19 +495,18 @@ def test_what_is_not_built_yet_is_warned_of(tmp_path: Path) -> None:
     toml = """
     [store]\nurl = "postgresql://user:hush@host/db"\npool = 5
     [backplane]\nurl = "redis://host"
-    [ai]\nresponder = "webhook"\nwebhook_url = "http://host/turns"
+    [disclosure]\ntext = "This is an AI"
     """
     lines = [line.replace(f" ({tmp_path}/chat.toml)", "") for line in warnings(load(tmp_path, toml))]
     assert lines == [
         'backplane.url = "redis://host": not built yet, has no effect',
-        'ai.responder = "webhook": not built yet, has no effect',
-        'ai.webhook_url = "http://host/turns": not built yet, has no effect',
+        'disclosure.text = "This is an AI": not built yet, has no effect',
     ]
 
 
 def test_a_manual_says_what_waits_for_its_feature() -> None:
     assert note("server.port") == ""
-    assert note("backplane.url") == note("ai.webhook_url") == "Not built yet."
+    assert note("backplane.url") == note("disclosure.text") == "Not built yet."
     assert note("ai.responder") == "Not built yet: webhook."
 
 

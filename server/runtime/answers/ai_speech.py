@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from server.core.model import MESSAGE_ID_CONFLICT, STORE_UNAVAILABLE, Outcome, Refused, StoredMessage
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ErrorCode, Finish, MessageType
+from server.runtime.answers.taken import TakenTurns
 from server.runtime.base.clock import now_ms
 from server.runtime.messages.delivery import Delivery
 from server.runtime.rooms.room import PendingMessage, Room
@@ -39,7 +41,11 @@ class _Waiter:
 
 
 class AISpeech:
-    """`typing_delay`: the shortest and the longest seconds for which the AI is seen typing."""
+    """`typing_delay`: the shortest and the longest seconds for which the AI is seen typing.
+
+    `is_news`: whether a message that is saved now is to be told as undelivered, see TurnStore; `on_news` is
+    called once it is saved.
+    """
 
     def __init__(
         self,
@@ -47,13 +53,19 @@ class AISpeech:
         delivery: Delivery,
         typing: TypingRelay,
         typing_delay: tuple[float, float],
+        taken: TakenTurns,
         simulated: SimulatedStatus | None = None,
+        is_news: Callable[[Room], bool] = lambda room: False,
+        on_news: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._typing = typing
         self._typing_delay = typing_delay
+        self._taken = taken
         self._simulated = simulated
+        self._is_news = is_news
+        self._on_news = on_news
 
     async def show_typing(self, room: Room) -> None:
         """Let the AI of a held room be seen typing for a random time; its message ends it."""
@@ -72,13 +84,25 @@ class AISpeech:
         text: str,
         finish: Finish | None = None,
         answers: int | None = None,
+        may_be_late: bool = False,
     ) -> Spoken | Refused:
         """Save and broadcast a message of a held room's AI, once for each message_id.
 
         `answers`: the seq of the last message of the turn that it answers, which the same commit counts as
         answered. Where that had been done before, the message is a duplicate: with seq 0 where none is
-        stored under its id.
+        stored under its id. `may_be_late`: then it is saved all the same if its turn was taken only.
         """
+        said = await self._say(room, message_id, text, finish, answers)
+        if isinstance(said, Refused) or answers is None:
+            return said
+        if may_be_late and said.duplicate and not said.seq and self._taken.may_come_late(room, answers):
+            said = await self._say(room, message_id, text, finish, None)
+        self._taken.answered(room, answers)
+        return said
+
+    async def _say(
+        self, room: Room, message_id: str, text: str, finish: Finish | None, answers: int | None
+    ) -> Spoken | Refused:
         self._show_online(room)
         waiter, now = _Waiter(), time.monotonic()
         message = PendingMessage(
@@ -91,6 +115,7 @@ class AISpeech:
             now,
             finish=finish,
             answers=answers,
+            undelivered=self._is_news(room),
             room=room,
             waiters=[(waiter, now)],
         )
@@ -100,6 +125,8 @@ class AISpeech:
         if outcome.refusal is not None:
             return outcome.refusal
         is_duplicate = is_resend or not outcome.is_new
+        if message.undelivered:
+            self._on_news()
         return Spoken(outcome.seq, message.created_at, 0 if is_duplicate else delivered_to, is_duplicate)
 
     async def say_surely(
@@ -109,6 +136,7 @@ class AISpeech:
         text: str,
         finish: Finish | None = None,
         answers: int | None = None,
+        may_be_late: bool = False,
     ) -> Spoken | Refused:
         """Do as `say`, but try until the store's timeout, and find out what an open outcome was.
 
@@ -116,7 +144,7 @@ class AISpeech:
         """
         end = time.monotonic() + self._delivery.timeout
         while True:
-            said = await self.say(room, message_id, text, finish, answers)
+            said = await self.say(room, message_id, text, finish, answers, may_be_late)
             if not isinstance(said, Refused) or not said.code.retryable:
                 return said
             if said.code is ErrorCode.OUTCOME_UNKNOWN:

@@ -10,6 +10,7 @@ from server.core.model import FRAME_FAILED, Refused
 from server.core.turn_rules import Turn
 from server.ports import Responder, StoreUnavailable
 from server.protocol import ErrorCode, Finish
+from server.runtime.answers.gate import Slot
 from server.runtime.answers.streams import Ended, Stream
 
 _INTERRUPTED: Final = Refused(ErrorCode.CONFLICT, "the user said more before the answer was finished")
@@ -28,13 +29,17 @@ class Attempt:
     """Writes one answer into a stream that was opened for it; await `run` once.
 
     `typing_ends`: nothing is shown before that time of the loop's clock, though the model works meanwhile.
+    `slot`: of the call, where the responder is a service whose calls are counted.
     """
 
-    def __init__(self, stream: Stream, responder: Responder, turn: Turn, typing_ends: float) -> None:
+    def __init__(
+        self, stream: Stream, responder: Responder, turn: Turn, typing_ends: float, slot: Slot | None = None
+    ) -> None:
         self._stream = stream
         self._responder = responder
         self._turn = turn
         self._typing_ends = typing_ends
+        self._slot = slot
         self._has_pieces = False
         self._is_interrupted = False
         self._failure: Exception | None = None
@@ -88,14 +93,34 @@ class Attempt:
             self._stream.end(finish)
 
     async def _show_pieces(self) -> Finish | None:
-        loop = asyncio.get_running_loop()
         async with aclosing(self._responder.answer(self._turn)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Finish):
-                    return piece
-                if not self._has_pieces:
-                    self._has_pieces = True
-                    await asyncio.sleep(self._typing_ends - loop.time())
+            piece = await anext(pieces, None)
+            self._note_call(piece is None)
+            if isinstance(piece, str) and not isinstance(piece, Finish):
+                self._has_pieces = True
+                following = asyncio.ensure_future(anext(pieces, None))  # the model works while the AI types
+                following.add_done_callback(self._note_following)
+                try:
+                    await asyncio.sleep(self._typing_ends - asyncio.get_running_loop().time())
+                    if not self._stream.write(piece):
+                        return Finish.LENGTH
+                    piece = await following
+                finally:
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
+            while piece is not None and not isinstance(piece, Finish):
                 if not self._stream.write(piece):
                     return Finish.LENGTH
-        return None
+                piece = await anext(pieces, None)
+            return piece
+
+    def _note_following(self, following: "asyncio.Future[str | Finish | None]") -> None:
+        if not following.cancelled() and following.exception() is None and following.result() is None:
+            self._note_call(is_over=True)
+
+    def _note_call(self, is_over: bool) -> None:
+        """The service has answered; its next call need not wait until that is shown and saved."""
+        if self._slot is not None:
+            self._slot.answered()
+            if is_over:
+                self._slot.over()

@@ -51,10 +51,12 @@ class Stream:
         text: StreamText,
         answers: int | None,
         keeps_part: bool,
+        may_be_late: bool,
     ) -> None:
         self.room = room
         self.message_id = message_id
         self.answers = answers  # the seq of the last message of the turn that it answers
+        self.may_be_late = may_be_late
         self.ended: asyncio.Future[Ended | Refused] = asyncio.get_running_loop().create_future()
         self._streams = streams
         self._keeps_part = keeps_part
@@ -200,19 +202,25 @@ class Streams:
         manager.when_live(self._catch_up)
 
     def open(
-        self, room: Room, message_id: str, answers: int | None = None, keeps_part: bool = False
+        self,
+        room: Room,
+        message_id: str,
+        answers: int | None = None,
+        keeps_part: bool = False,
+        may_be_late: bool = False,
     ) -> Stream | None:
         """Begin an answer in a held room; None while one is being written under that id.
 
         `answers`: the seq of the last message of the turn that it answers, if any. `keeps_part`: what was
-        written is saved when the writing breaks off.
+        written is saved when the writing breaks off. `may_be_late`: see AISpeech.say.
         """
         written = self._open.setdefault(room, {})
         if message_id in written:
             return None
         self._manager.hold(room.conversation_id)
         text = StreamText(self._max_length)
-        stream = written[message_id] = Stream(self, room, message_id, text, answers, keeps_part)
+        stream = Stream(self, room, message_id, text, answers, keeps_part, may_be_late)
+        written[message_id] = stream
         return stream
 
     def cancel(self, room: Room, message_id: str | None) -> bool:
@@ -275,7 +283,7 @@ class Streams:
         result: Ended | Refused = FRAME_FAILED
         try:
             spoken = await self._speech.say_surely(
-                stream.room, stream.message_id, stream.text, finish, stream.answers
+                stream.room, stream.message_id, stream.text, finish, stream.answers, stream.may_be_late
             )
             result = spoken if isinstance(spoken, Refused) else Ended(spoken, finish)
         finally:

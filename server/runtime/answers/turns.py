@@ -3,24 +3,26 @@
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import structlog
 
 from server.core.model import FRAME_FAILED, Position
 from server.core.owed import OwedTurn
-from server.core.retrying import Backoff, FailureKind
+from server.core.retrying import FailureKind
 from server.core.signal_data import ReadUpTo
-from server.core.turn_rules import OpenTurn, Turn
+from server.core.turn_rules import Turn
 from server.ports import MessageStore, Responder, ResponderFailed, StoreUnavailable
-from server.protocol import ErrorCode, MessageType
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.answers.attempt import Attempt, Verdict
+from server.runtime.answers.dialogue import Dialogue, new_turn
+from server.runtime.answers.failing import NO_ANSWER_AFTER, Failures, RetryPolicy
+from server.runtime.answers.gate import Gate
 from server.runtime.answers.streams import Streams
+from server.runtime.answers.taken import TakenTurns
 from server.runtime.base.background import Background
 from server.runtime.base.clock import now_ms
-from server.runtime.base.metrics import Metrics
 from server.runtime.base.timers import Timers
 from server.runtime.messages.conversations import Conversations
 from server.runtime.messages.trace import MessageTrace
@@ -33,8 +35,6 @@ from server.runtime.signals.typing import TypingRelay
 log = structlog.get_logger()
 
 MAX_MESSAGES: Final = 200  # of one turn; the rest is the next one
-_NO_ANSWER_AFTER: Final = 3  # failures of a turn
-_NO_ANSWER_TEXT: Final = "The answer is taking longer than usual"
 # Conversations that are taken up at a time after a start; the others wait in the store.
 _MAX_RESUMED: Final = 1000
 _RESUME_PAGE: Final = 200
@@ -50,21 +50,12 @@ class TurnConfig:
     history: int = 20
     interrupt: Literal["queue", "cancel", "rollback"] = "queue"
     typing_delay: tuple[float, float] = (1.0, 3.0)
-    backoff: Backoff = field(default_factory=Backoff)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
-
-@dataclass(slots=True, eq=False)
-class _Dialogue:
-    """A room with something to answer. Exactly one of: its turn is awaited, or `answering` runs."""
-
-    room: Room
-    turn: OpenTurn | None = None
-    answering: "asyncio.Task[None] | None" = None
-    attempt: Attempt | None = None
-    failures: int = 0  # of this turn
-    retracted: int = 0  # answers to this turn that were shown and taken back
-    dismissed: int = 0  # the user wants no answer up to this seq
-    owed: OwedTurn | None = None  # as the store has it, where it was tried before
+    @property
+    def fixes_turns(self) -> bool:
+        """Tell whether a turn's first try decides which messages are in it: whoever may give it up must."""
+        return self.retry.attempts is not None
 
 
 class Turns:
@@ -82,9 +73,11 @@ class Turns:
         typing: TypingRelay,
         receipts: Receipts,
         trace: MessageTrace,
-        metrics: Metrics,
         background: Background,
         config: TurnConfig,
+        taken: TakenTurns,
+        failures: Failures,
+        gate: Gate | None = None,
     ) -> None:
         self._manager = manager
         self._conversations = conversations
@@ -96,12 +89,16 @@ class Turns:
         self._typing = typing
         self._receipts = receipts
         self._trace = trace
-        self._metrics = metrics
         self._background = background
         self._config = config
-        self._dialogues: dict[Room, _Dialogue] = {}
-        self._ends: Timers[_Dialogue] = Timers(self._begin_answer)
+        self._taken = taken
+        self._failures = failures
+        self._gate = gate
+        self._dialogues: dict[Room, Dialogue] = {}
+        self._ends: Timers[Dialogue] = Timers(self._begin_answer)
         typing.when_changed(self._typing_changed)
+        if gate is not None:
+            gate.when_down(self._service_is_down)
 
     # ---- when a turn is over ------------------------------------------------------------------------
 
@@ -120,7 +117,7 @@ class Turns:
             except StoreUnavailable as fault:
                 failures += 1
                 log.warning("unanswered messages could not be read", error=str(fault))
-                await asyncio.sleep(self._config.backoff.pause(failures, random.random()))
+                await asyncio.sleep(self._config.retry.backoff.pause(failures, random.random()))
 
     async def _resume(self, owed: OwedTurn) -> None:
         while len(self._dialogues) >= _MAX_RESUMED:  # noqa: ASYNC110  # who ends them has no event for it
@@ -129,7 +126,8 @@ class Turns:
         try:
             if await self._conversations.find(room) is not None and room not in self._dialogues:
                 dialogue = self._open(room)
-                dialogue.owed, dialogue.failures = owed, owed.attempts
+                dialogue.owed, dialogue.failures, dialogue.faults = owed, owed.attempts, owed.attempts
+                dialogue.is_told = owed.attempts >= NO_ANSWER_AFTER
                 pause = max(0.0, (owed.next_at - now_ms()) / 1000) if owed.attempts else 0.0
                 self._ends.set(dialogue, time.monotonic() + pause)
         finally:
@@ -141,7 +139,7 @@ class Turns:
         if dialogue is None:
             dialogue = self._open(room)
         elif dialogue.turn is None:
-            dialogue.turn = _new_turn()
+            dialogue.turn = new_turn()
         self._note_activity(dialogue)
         if dialogue.attempt is not None and self._config.interrupt != "queue":
             dialogue.attempt.interrupt(keeps_shown=self._config.interrupt == "cancel")
@@ -151,14 +149,17 @@ class Turns:
 
         One that is being written is a stream, which is cancelled as such.
         """
+        is_taken = self._taken.cancel(room, message_id)
         dialogue = self._dialogues.get(room)
-        if dialogue is None or message_id not in (None, _answer_id(room.last_seq, dialogue)):
-            return False
+        if dialogue is None or message_id not in (None, dialogue.answer_id(_end_of(dialogue))):
+            return is_taken
         if dialogue.attempt is not None or dialogue.dismissed:
-            return False
-        dialogue.dismissed = room.last_seq
+            return is_taken
+        dialogue.dismissed = _end_of(dialogue)
         self._typing.stop_ai(room)
-        if dialogue.answering is None:
+        if dialogue.ticket is not None:
+            Gate.withdraw(dialogue.ticket)
+        elif dialogue.answering is None:
             self._ends.set(dialogue, time.monotonic())
         return True
 
@@ -167,8 +168,8 @@ class Turns:
         """Conversations whose answer is awaited, prepared or written here."""
         return len(self._dialogues)
 
-    def _open(self, room: Room) -> _Dialogue:
-        dialogue = _Dialogue(self._manager.hold(room.conversation_id), _new_turn())
+    def _open(self, room: Room) -> Dialogue:
+        dialogue = Dialogue(self._manager.hold(room.conversation_id), new_turn())
         self._dialogues[room] = dialogue
         return dialogue
 
@@ -176,37 +177,58 @@ class Turns:
         if (dialogue := self._dialogues.get(room)) is not None:
             self._note_activity(dialogue)
 
-    def _note_activity(self, dialogue: _Dialogue) -> None:
+    def _note_activity(self, dialogue: Dialogue) -> None:
         """A turn that waits for another try waits no longer because the user goes on."""
         if dialogue.turn is not None and not dialogue.failures:
             is_typing = self._typing.is_user_typing(dialogue.room)
             dialogue.turn.quiet_since = None if is_typing else time.monotonic()
             self._await_end(dialogue)
 
-    def _await_end(self, dialogue: _Dialogue) -> None:
+    def _await_end(self, dialogue: Dialogue) -> None:
         if dialogue.turn is not None and dialogue.answering is None:
             self._ends.set(dialogue, dialogue.turn.ends_at(self._config.wait, self._config.max_wait))
 
-    def _begin_answer(self, dialogue: _Dialogue) -> None:
+    def _begin_answer(self, dialogue: Dialogue) -> None:
         dialogue.turn = None
         dialogue.answering = self._background.run(self._answer(dialogue), "answer")
 
     # ---- one answer ---------------------------------------------------------------------------------
 
-    async def _answer(self, dialogue: _Dialogue) -> None:
+    async def _answer(self, dialogue: Dialogue) -> None:
         pause: float | None = None
         try:
+            await self._enter(dialogue)
             if not await self._take_turn(dialogue) and dialogue.turn is None:
-                dialogue.turn = _new_turn()  # it was taken back, or there is more than one turn may hold
-            dialogue.failures, dialogue.owed = 0, None
+                dialogue.turn = new_turn()  # it was taken back, or there is more than one turn may hold
+            dialogue.begin_anew()
         except Exception as fault:
-            pause = await self._note_failure(dialogue, fault)
-        finally:
             self._typing.stop_ai(dialogue.room)
-            dialogue.answering = dialogue.attempt = None
+            pause = await self._failures.note(dialogue, fault)
+        finally:
+            if dialogue.slot is not None:
+                dialogue.slot.over()
+            dialogue.answering = dialogue.attempt = dialogue.slot = None
             self._go_on(dialogue, pause)
 
-    def _go_on(self, dialogue: _Dialogue, pause: float | None) -> None:
+    async def _enter(self, dialogue: Dialogue) -> None:
+        """Wait until the service may be called, where one answers, or the user wants no answer any more."""
+        if self._gate is not None and not dialogue.dismissed:
+            dialogue.ticket = self._gate.enter()
+            self._tell_of_outage(dialogue)
+            dialogue.slot = await dialogue.ticket
+            dialogue.ticket = None
+
+    def _service_is_down(self) -> None:
+        for dialogue in self._dialogues.values():
+            self._tell_of_outage(dialogue)
+
+    def _tell_of_outage(self, dialogue: Dialogue) -> None:
+        """Let those hear of it who wait for it."""
+        assert self._gate is not None
+        if self._gate.failures >= NO_ANSWER_AFTER and dialogue.ticket is not None:
+            self._failures.tell_no_answer(dialogue, self._gate.next_probe)
+
+    def _go_on(self, dialogue: Dialogue, pause: float | None) -> None:
         """Wait for the next turn or for another try, or let go of the conversation."""
         if dialogue.room.is_deleted or (pause is None and dialogue.turn is None):
             self._ends.drop(dialogue)
@@ -215,10 +237,10 @@ class Turns:
         elif pause is None:
             self._await_end(dialogue)
         else:
-            dialogue.turn = dialogue.turn or _new_turn()
+            dialogue.turn = dialogue.turn or new_turn()
             self._ends.set(dialogue, time.monotonic() + pause)
 
-    async def _take_turn(self, dialogue: _Dialogue) -> bool:
+    async def _take_turn(self, dialogue: Dialogue) -> bool:
         """Answer what is owed; False where some of it is still to be answered."""
         room = dialogue.room
         if self._is_dismissed(dialogue):
@@ -230,23 +252,52 @@ class Turns:
             return await self._dismiss(dialogue)
         assert room.conversation is not None
         turn = Turn(room.conversation, found.messages, found.history)
-        verdict = await self._try(dialogue, turn)
-        if verdict in (Verdict.ELSEWHERE, Verdict.CANCELLED):
-            await self._receipts.advance(room, Position.ANSWERED, turn.last_seq)
-        dialogue.retracted = 0
-        return verdict is not Verdict.TAKEN_BACK and len(found.messages) < MAX_MESSAGES
+        is_first = not dialogue.failures and not (dialogue.owed and dialogue.owed.last_seq)
+        await self._fix(dialogue, turn)
+        verdict = await self._try(dialogue, turn, is_first)
+        await self._settle(dialogue, turn.last_seq, verdict)
+        is_all = len(found.messages) < MAX_MESSAGES and (is_first or not self._config.fixes_turns)
+        return verdict is not Verdict.TAKEN_BACK and is_all
 
-    async def _try(self, dialogue: _Dialogue, turn: Turn) -> Verdict:
+    async def _fix(self, dialogue: Dialogue, turn: Turn) -> None:
+        """Have the store keep which messages are in the turn, before its first try."""
+        if not self._config.fixes_turns:
+            return
+        if dialogue.owed is None:
+            dialogue.owed = await self._failures.owed(dialogue.room)
+        if dialogue.owed is not None and dialogue.owed.last_seq is None:
+            dialogue.owed = replace(dialogue.owed, last_seq=turn.last_seq)
+            await self._store.note_attempt(dialogue.owed)
+
+    async def _settle(self, dialogue: Dialogue, seq: int, verdict: Verdict) -> None:
+        """Do what the end of a try asks for; `seq` is the turn's last."""
+        room = dialogue.room
+        if verdict is Verdict.ELSEWHERE:
+            self._taken.take(room, seq)
+            if not await self._receipts.advance(room, Position.ANSWERED, seq):
+                self._taken.answered(room, seq)  # already, while the service said that it will
+        elif verdict is Verdict.CANCELLED:
+            self._taken.close(room, seq)
+            await self._receipts.advance(room, Position.ANSWERED, seq)
+        elif verdict is Verdict.TAKEN_BACK and dialogue.owed is not None and dialogue.owed.last_seq:
+            await self._store.note_attempt(replace(dialogue.owed, last_seq=None, attempts=0))
+        elif dialogue.retracted:
+            self._taken.close(room, seq)  # it was answered under another id than answer-{seq}
+        if verdict is not Verdict.ELSEWHERE:
+            self._typing.stop_ai(room)
+        dialogue.retracted = 0
+
+    async def _try(self, dialogue: Dialogue, turn: Turn, is_first: bool) -> Verdict:
         room, loop = dialogue.room, asyncio.get_running_loop()
         typing_ends = loop.time()
-        stream = self._streams.open(room, _answer_id(turn.last_seq, dialogue), answers=turn.last_seq)
+        stream = self._streams.open(room, dialogue.answer_id(turn.last_seq), answers=turn.last_seq)
         if stream is None:
             raise ResponderFailed("the answer is being written by somebody else", FailureKind.UPSTREAM_ERROR)
-        if not dialogue.failures:
+        if is_first:
             typing_ends += random.uniform(*self._config.typing_delay)
-        dialogue.attempt = Attempt(stream, self._responder, turn, typing_ends)
+        dialogue.attempt = Attempt(stream, self._responder, turn, typing_ends, dialogue.slot)
         try:
-            if not dialogue.failures:
+            if is_first:
                 await self._show_reading(room, turn)
             return await dialogue.attempt.run()
         finally:
@@ -260,74 +311,20 @@ class Turns:
         self._trace.handed_over(room.key, turn.messages[0].seq, turn.last_seq)
 
     @staticmethod
-    def _is_dismissed(dialogue: _Dialogue) -> bool:
+    def _is_dismissed(dialogue: Dialogue) -> bool:
         return dialogue.dismissed > 0
 
-    async def _dismiss(self, dialogue: _Dialogue) -> bool:
+    async def _dismiss(self, dialogue: Dialogue) -> bool:
         """Count as answered what the user wants no answer to."""
         room, seq = dialogue.room, dialogue.dismissed
+        self._taken.close(room, seq)
         await self._receipts.advance(room, Position.ANSWERED, seq)
         dialogue.dismissed = 0
-        self._streams.tell_aborted(room, _answer_id(seq, dialogue))
+        self._streams.tell_aborted(room, dialogue.answer_id(seq))
         return room.last_seq <= seq
 
-    # ---- failures -----------------------------------------------------------------------------------
 
-    async def _note_failure(self, dialogue: _Dialogue, fault: Exception) -> float:
-        """Return the seconds until the next try."""
-        dialogue.failures += 1
-        failed = fault if isinstance(fault, ResponderFailed) else None
-        is_refused = failed is not None and failed.kind is FailureKind.REFUSED
-        retry_after = None if failed is None else failed.retry_after
-        pause = self._config.backoff.pause(dialogue.failures, random.random(), retry_after, is_refused)
-        self._record(dialogue, fault, failed, is_refused)
-        if dialogue.failures == _NO_ANSWER_AFTER:
-            self._tell_no_answer(dialogue.room, pause)
-        await self._keep_attempts(dialogue, str(fault), pause)
-        return pause
-
-    def _record(
-        self, dialogue: _Dialogue, fault: Exception, failed: ResponderFailed | None, is_refused: bool
-    ) -> None:
-        conversation_id = dialogue.room.conversation_id
-        kind = FailureKind.UPSTREAM_ERROR if failed is None else failed.kind
-        self._metrics.ai_failures[kind] += 1
-        text = f"no answer could be given: {fault}"
-        self._metrics.record_error(ErrorCode.UPSTREAM_ERROR, text, conversation_id=conversation_id, kind=kind)
-        is_ours = not isinstance(fault, ResponderFailed | StoreUnavailable)
-        (log.error if is_ours or is_refused else log.warning)(
-            "no answer",
-            conversation_id=conversation_id,
-            failures=dialogue.failures,
-            kind=kind,
-            error=str(fault),
-            exc_info=fault if is_ours else None,
-        )
-
-    def _tell_no_answer(self, room: Room, retry_in: float | None) -> None:
-        data = {"event": "no_answer", "text": _NO_ANSWER_TEXT, "retry_in": retry_in and round(retry_in, 3)}
-        self._fan_out.signal(room, MessageType.SYSTEM, data)
-
-    async def _keep_attempts(self, dialogue: _Dialogue, error: str, pause: float) -> None:
-        """Have the store remember how often the turn was tried: devices are told once, also over restarts."""
-        try:
-            owed = dialogue.owed or await self._owed(dialogue.room)
-            if owed is not None:
-                next_at = now_ms() + int(pause * 1000)
-                await self._store.note_attempt(owed.failed(dialogue.failures, next_at, error))
-        except StoreUnavailable:
-            log.warning("a turn's failure could not be kept", conversation_id=dialogue.room.conversation_id)
-
-    async def _owed(self, room: Room) -> OwedTurn | None:
-        found = await self._store.owed(room.key - 1, 1)
-        return found[0] if found and found[0].conversation_key == room.key else None
-
-
-def _new_turn() -> OpenTurn:
-    now = time.monotonic()
-    return OpenTurn(now, now)
-
-
-def _answer_id(seq: int, dialogue: _Dialogue) -> str:
-    """Name the answer to a turn; after text was shown and taken back another name."""
-    return f"answer-{seq}" if not dialogue.retracted else f"answer-{seq}-{dialogue.retracted + 1}"
+def _end_of(dialogue: Dialogue) -> int:
+    """The seq up to which its turn goes."""
+    owed = dialogue.owed
+    return dialogue.room.last_seq if owed is None or owed.last_seq is None else owed.last_seq

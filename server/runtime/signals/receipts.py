@@ -1,6 +1,7 @@
 """Read receipts: how far the user and the AI have read, saved and passed on when it is forward."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from server.core.model import Advance, Position, Refused
@@ -29,6 +30,11 @@ class Receipts:
         self._advances: AwaitedCommit[Advance, bool] = AwaitedCommit(
             store.advance, timeout, "the position could not be saved in time"
         )
+        self._on_read: Callable[[Room, int], None] = lambda room, seq: None
+
+    def when_read(self, tell: Callable[[Room, int], None]) -> None:
+        """From now on `tell` is called when the user has read further, with the seq."""
+        self._on_read = tell
 
     async def user_read(self, connection: Connection, up_to: ReadUpTo, frame_id: str) -> Read | Refused:
         """A device says so; the others hear it under the id of its frame."""
@@ -36,6 +42,7 @@ class Receipts:
         read = await self._read(room, Position.USER_READ, up_to)
         if isinstance(read, Read) and read.moved:
             self._pass_on(room, read, connection.info.user_id, frame_id, connection)
+            self._on_read(room, read.seq)
         return read
 
     async def ai_read(self, room: Room, up_to: ReadUpTo) -> Read | Refused:

@@ -21,12 +21,12 @@ class TypingRelay:
         self._ai_timeout = ai_timeout
         self._devices: Timers[Connection] = Timers(self._fall_silent)
         self._ais: Timers[Room] = Timers(self._ai_falls_silent)
-        self._on_change: Callable[[Room], None] | None = None
+        self._on_change: list[Callable[[Room], None]] = []
         manager.when_left(self.stop)
 
     def when_changed(self, tell: Callable[[Room], None]) -> None:
         """From now on `tell` is called when a device of the room starts, goes on or stops typing."""
-        self._on_change = tell
+        self._on_change.append(tell)
 
     def is_user_typing(self, room: Room) -> bool:
         return any(connection.is_typing for connection in room.connections)
@@ -79,8 +79,8 @@ class TypingRelay:
             message_id=message_id,
             but=typist,
         )
-        if self._on_change is not None:
-            self._on_change(typist.room)
+        for tell in self._on_change:
+            tell(typist.room)
 
     def _tell_ai(self, room: Room, is_typing: bool) -> int:
         data, ai_id = {"is_typing": is_typing}, room.ai_id

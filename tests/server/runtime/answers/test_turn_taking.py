@@ -9,6 +9,7 @@ from server.core.model import Position
 from server.core.retrying import Backoff, FailureKind
 from server.ports import ResponderFailed
 from server.protocol import Finish
+from server.runtime.answers.failing import RetryPolicy
 from server.runtime.answers.streams import StreamConfig
 from server.runtime.answers.turns import MAX_MESSAGES, TurnConfig
 from server.store.memory import MemoryStore
@@ -33,7 +34,7 @@ class Talk:
         self.store = store or MemoryStore(owes_answers=True)
         self.ai = ScriptedResponder()
         config = TurnConfig(
-            wait=SOON, max_wait=0.2, interrupt=interrupt, typing_delay=(0, 0), backoff=backoff
+            wait=SOON, max_wait=0.2, interrupt=interrupt, typing_delay=(0, 0), retry=RetryPolicy(backoff)
         )
         self.stage = Stage(self.store, responder=self.ai, turns=config, streams=StreamConfig(0.0))
         assert self.stage.node.turns is not None
