@@ -27,7 +27,7 @@ COMMANDS = {
     "events": "Print connects and disconnects as JSON lines.",
     "trace": "Follow one message's way through the server.",
     "drain": "Empty a node gently, and wait until it is empty.",
-    "dead-letters": "List, replay or drop turns that the AI service could not take.",
+    "dead-letters": "See to turns that the AI service could not take.",
     "webhook": "Pause or resume deliveries to the AI service.",
     "check": "Probe a server for monitoring: exit code 0 or 1.",
     "doctor": "Look for what will keep a server from working.",

@@ -16,7 +16,7 @@ Conversation = Annotated[str, typer.Argument(help="The conversation's id.")]
 
 
 @app.callback(
-    help="List, replay or drop turns that the AI service could not take.",
+    help="See to turns that the AI service could not take.",
     epilog=examples(
         "chatctl dead-letters", "chatctl dead-letters replay", "chatctl dead-letters drop CONVERSATION"
     ),

@@ -507,7 +507,6 @@ def test_what_is_not_built_yet_is_warned_of(tmp_path: Path) -> None:
 def test_a_manual_says_what_waits_for_its_feature() -> None:
     assert note("server.port") == ""
     assert note("backplane.url") == note("disclosure.text") == "Not built yet."
-    assert note("ai.responder") == "Not built yet: webhook."
 
 
 def test_settings_do_not_show_secrets_when_printed(tmp_path: Path) -> None:
