@@ -14,7 +14,7 @@ from tests.server.ai.responder_contract import message, turn
 SECRETS = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
 
 
-@given(st.text(), st.text("abc_019"))
+@given(st.text(), st.text("abc_019", min_size=1))
 def test_anybodys_library_verifies_what_was_signed_with_its_secret_among_others(text: str, id: str) -> None:
     body = text.encode("utf-8", "replace")
     stamp = int(time.time())
