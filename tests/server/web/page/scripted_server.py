@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -83,6 +84,14 @@ class ScriptedServer:
 
     def frames(self, type: str) -> list[Frame]:
         return [frame for frame in self.received if frame["type"] == type]
+
+    def wait_for(self, type: str, count: int = 1) -> list[Frame]:
+        """Give the frames of this type once so many have come: a page shows a message before it arrives."""
+        end = time.monotonic() + 5
+        while len(frames := self.frames(type)) < count:
+            assert time.monotonic() < end, f"{count} {type} expected, {frames} came"
+            time.sleep(0.01)
+        return frames
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(5)

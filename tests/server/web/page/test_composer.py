@@ -51,7 +51,7 @@ def test_the_first_key_after_sending_begins_the_next_message(
     page.keyboard.type("I am fine")
     expect(composer(page)).to_have_value("I am fine")
     page.keyboard.press("Enter")
-    expect(with_status(page, "I am fine", "sending")).to_be_visible()
+    scripted.wait_for("CHAT_MESSAGE", 2)
     assert sent(scripted) == ["How are you", "I am fine"]
 
 
@@ -90,7 +90,7 @@ def test_text_that_comes_without_keys_begins_the_next_message_too(
     send(page, "sent before")
     expect(with_status(page, "sent before", "sending")).to_be_visible()
     if fails:
-        refuse(scripted, scripted.frames("CHAT_MESSAGE")[0])
+        refuse(scripted, scripted.wait_for("CHAT_MESSAGE")[0])
         expect(with_status(page, "sent before", "failed")).to_be_visible()
     how(page)
     expect(composer(page)).to_have_value("new")
@@ -122,7 +122,7 @@ def test_after_a_reload_a_failed_text_is_a_message_and_no_draft(
     page = open_chat(scripted)
     send(page, "refused")
     expect(with_status(page, "refused", "sending")).to_be_visible()
-    refuse(scripted, scripted.frames("CHAT_MESSAGE")[0])
+    refuse(scripted, scripted.wait_for("CHAT_MESSAGE")[0])
     expect(with_status(page, "refused", "failed")).to_be_visible()
     expect(composer(page)).to_have_value("refused")
     page.reload()
@@ -140,7 +140,7 @@ def test_a_draft_of_the_same_words_as_a_message_under_way_is_a_message_of_its_ow
         page.keyboard.type("ok")
         page.keyboard.press("Enter")
     expect(message(page, "ok")).to_have_count(2)
-    first, second = scripted.frames("CHAT_MESSAGE")
+    first, second = scripted.wait_for("CHAT_MESSAGE", 2)
     deliver(scripted, first)
     expect(with_status(page, "ok", "delivered")).to_have_count(1)
     expect(composer(page)).to_have_value("ok")  # the second's
@@ -154,6 +154,7 @@ def test_a_failed_message_can_be_edited(scripted: ScriptedServer, open_chat: Ope
     scripted.answer = lambda frame: scripted.nack(frame, "validation_failed", "No.")
     page = open_chat(scripted)
     send(page, "Helo")
+    expect(with_status(page, "Helo", "failed")).to_be_visible()
     scripted.answer = scripted.save
     page.get_by_test_id("edit").click()
     expect(message(page, "Helo")).to_have_count(0)
@@ -285,7 +286,7 @@ class Person:
         composer(self.page).press("Enter")
         self.messages.append(self.draft.strip(" ") if self.draft[0] != " " else self.draft.rstrip())
         self.draft = ""
-        expect(message(self.page, self.messages[-1])).to_be_visible()
+        until(lambda: self.messages[-1] in sent(self.scripted))
 
     def _answer(self, which: int, answer: Callable[[ScriptedServer, Frame], None]) -> Frame | None:
         waiting = self._unanswered()

@@ -122,7 +122,7 @@ def test_a_message_under_way_in_one_tab_is_no_failure_in_another(
     send(second, "another")
     expect(with_status(second, "another", "sending")).to_be_visible()
     expect(message(second, "under way")).to_have_count(0)
-    for frame in scripted.save(scripted.frames("CHAT_MESSAGE")[0]):
+    for frame in scripted.save(scripted.wait_for("CHAT_MESSAGE")[0]):
         scripted.say(**frame)
     for page in (first, second):
         expect(with_status(page, "under way", "delivered")).to_be_visible()

@@ -100,7 +100,7 @@ def test_a_message_that_was_on_its_way_when_one_left_is_there_when_one_returns(
     entry(page, "conv_kai_ai_sam").click()
     expect(page.get_by_role("heading", name="Sam")).to_be_visible()
     expect(page.get_by_test_id("toast")).to_have_count(0)
-    scripted.save(scripted.frames("CHAT_MESSAGE")[0])
+    scripted.save(scripted.wait_for("CHAT_MESSAGE")[0])
     entry(page, "conv_kai_ai_alex").click()
     expect(with_status(page, "on its way", "delivered")).to_be_visible()
     expect(page.get_by_test_id("composer")).to_have_value("")

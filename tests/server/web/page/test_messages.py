@@ -25,7 +25,7 @@ def test_an_own_message_shows_at_once_as_sending_and_then_as_delivered(
     expect(page.get_by_test_id("send")).to_have_attribute("aria-busy", "true")
     expect(page.get_by_test_id("send")).to_be_disabled()
 
-    for frame in scripted.save(scripted.frames("CHAT_MESSAGE")[0]):
+    for frame in scripted.save(scripted.wait_for("CHAT_MESSAGE")[0]):
         scripted.say(**frame)
     expect(with_status(page, "Hello Alex", "delivered")).to_have_attribute("data-sender", "user")
     expect(message(page, "Hello Alex")).to_contain_text("Delivered")
@@ -41,7 +41,7 @@ def test_what_is_written_meanwhile_stays_when_the_ack_comes(
     page = open_chat(scripted)
     send(page, "first")
     write(page, "second")
-    for frame in scripted.save(scripted.frames("CHAT_MESSAGE")[0]):
+    for frame in scripted.save(scripted.wait_for("CHAT_MESSAGE")[0]):
         scripted.say(**frame)
     expect(with_status(page, "first", "delivered")).to_be_visible()
     expect(page.get_by_test_id("composer")).to_have_value("second")
