@@ -71,7 +71,7 @@ class AIMessages:
             async with self._rooms.held(request.conversation_id, request.ai_id, request.message_id) as room:
                 if request.simulate_typing and await self._speech.find(room, message_id) is None:
                     await self._speech.show_typing(room)
-                answers = answered_seq_of(message_id)
+                answers = answered_turn(room, message_id)
                 spoken = await self._speech.say(
                     room, message_id, request.message, answers=answers, may_be_late=True
                 )
@@ -92,6 +92,12 @@ def _ack(room: Room, message_id: str, spoken: Spoken) -> AIMessageAck:
         delivered_to=spoken.delivered_to,
         duplicate=spoken.duplicate,
     )
+
+
+def answered_turn(room: Room, message_id: str) -> int | None:
+    """Return the seq of the turn that an id answers; None where it names none that there is."""
+    seq = answered_seq_of(message_id)
+    return seq if seq is not None and seq <= room.last_seq else None
 
 
 def check_answer(spoken: Spoken | None, message_id: str) -> None:

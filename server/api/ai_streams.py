@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.api.ai_messages import AIMessageAck, check_answer
+from server.api.ai_messages import AIMessageAck, answered_turn, check_answer
 from server.api.ai_room import AIRooms
 from server.api.errors import ApiError, write_responses
 from server.core.model import STORE_UNAVAILABLE, Refused, StoredMessage
@@ -18,7 +18,7 @@ from server.core.stream_formats import StreamParser, make_parser
 from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
 from server.ports.body import EXTENSION, Attach
-from server.protocol import ErrorCode, Finish, Identifier, answered_seq_of
+from server.protocol import ErrorCode, Finish, Identifier
 from server.runtime.answers.ai_speech import AISpeech, Spoken
 from server.runtime.answers.streams import Ended, Stream, Streams
 from server.runtime.base.clock import now_ms
@@ -79,7 +79,7 @@ class AIStreams:
             async with self._rooms.held(wish.conversation_id, wish.ai_id, wish.message_id) as room:
                 if wish.message_id and (known := await self._speech.find(room, message_id)) is not None:
                     return _EarlyAnswer(_of_known(room, known))
-                answers, keeps_part = answered_seq_of(message_id), wish.on_abort == "save"
+                answers, keeps_part = answered_turn(room, message_id), wish.on_abort == "save"
                 stream = self._streams.open(room, message_id, answers, keeps_part, may_be_late=True)
                 if stream is None:
                     raise ApiError(_BEING_WRITTEN, message_id)

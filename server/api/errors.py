@@ -148,13 +148,16 @@ def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
 
 def _allowed_methods(app: FastAPI, path: str) -> str:
     """All that the path answers to; the framework names those of the first route alone."""
-    found = {
-        method.upper()
-        for template, methods in app.openapi()["paths"].items()
-        if compile_path(template)[0].match(path)
-        for method in methods
-    }
+    found = {method.upper() for _, methods in _described_at(app, path) for method in methods}
     return ", ".join(sorted(found))
+
+
+def _described_at(app: FastAPI, path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Find what the OpenAPI document has for a path: under its own name, else under every template of it."""
+    paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
+    if path in paths:
+        return [(path, paths[path])]
+    return [(it, methods) for it, methods in paths.items() if compile_path(it)[0].match(path)]
 
 
 def error_answer(status: int, why: Refused, message_id: str | None = None) -> JSONResponse:

@@ -25,4 +25,9 @@ def test_every_answer_is_as_the_openapi_document_says(tmp_path: Path) -> None:
             check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert not [line for line in server.errors.splitlines() if '"level": "info"' not in line]
+        assert not [line for line in server.errors.splitlines() if not _is_expected(line)]
+
+
+def _is_expected(line: str) -> bool:
+    """Tell whether a line of the log is no fault: news, or that the run has paused the deliveries."""
+    return '"level": "info"' in line or "deliveries to the AI service are paused" in line

@@ -25,7 +25,7 @@ def parse(words: list[str]) -> None:
     module = import_module(f"chatctl.commands.{words[0].replace('-', '_')}")
     command: Any = typer.main.get_command(module.app)
     path, *rest = words
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and (rest or not command.invoke_without_command):
         path, *rest = rest
         command = command.commands[path]
     command.make_context(path, rest)
