@@ -1,5 +1,16 @@
 """Declares what the runtime needs from outside. Each port has one contract suite for all implementations."""
 
+from server.ports.backplane import (
+    Backplane,
+    BackplaneListener,
+    BackplaneUnavailable,
+    Beat,
+    Entered,
+    LeftSession,
+    Member,
+    Place,
+    Rate,
+)
 from server.ports.responder import Responder, ResponderFailed
 from server.ports.service import Notifier
 from server.ports.socket import Socket, SocketUser
@@ -17,15 +28,24 @@ from server.ports.store import (
 )
 
 __all__ = [
+    "Backplane",
+    "BackplaneListener",
+    "BackplaneUnavailable",
     "Batch",
+    "Beat",
     "Commit",
     "ConversationStore",
     "DoneCommit",
+    "Entered",
+    "LeftSession",
+    "Member",
     "MessageLog",
     "MessageStore",
     "Notifier",
     "PendingCommit",
+    "Place",
     "PositionStore",
+    "Rate",
     "Responder",
     "ResponderFailed",
     "Socket",
