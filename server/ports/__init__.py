@@ -5,11 +5,13 @@ from server.ports.backplane import (
     BackplaneListener,
     BackplaneUnavailable,
     Beat,
+    Channels,
     Entered,
     LeftSession,
     Member,
     Place,
     Rate,
+    Registry,
 )
 from server.ports.responder import Responder, ResponderFailed
 from server.ports.service import Notifier
@@ -33,6 +35,7 @@ __all__ = [
     "BackplaneUnavailable",
     "Batch",
     "Beat",
+    "Channels",
     "Commit",
     "ConversationStore",
     "DoneCommit",
@@ -46,6 +49,7 @@ __all__ = [
     "Place",
     "PositionStore",
     "Rate",
+    "Registry",
     "Responder",
     "ResponderFailed",
     "Socket",

@@ -152,6 +152,10 @@ class ConversationStore(Protocol):
         """Finds a conversation, with its newest seq, by its id."""
         ...
 
+    async def heads(self, keys: list[int]) -> dict[int, int]:
+        """Reads the newest seq of each of the conversations; those that are gone are left out."""
+        ...
+
     async def summary(self, conversation_id: str) -> Summary | None:
         """Reads a conversation as a list shows it."""
         ...

@@ -74,6 +74,9 @@ class MemoryStore:
         key = self._keys.get(conversation_id)
         return None if key is None else self._snapshot(self._logs[key])
 
+    async def heads(self, keys: list[int]) -> dict[int, int]:
+        return {key: len(self._logs[key].messages) for key in keys if key in self._logs}
+
     async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
         return self._log(key).by_id.get(message_id)
 

@@ -1,6 +1,7 @@
 """The store on one SQLite file: WAL, group commit, one thread that writes and one that reads."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -84,6 +85,9 @@ _SUMMARIES = (
     _SUMMARY_ROW
     + "WHERE c.user_id = ? ORDER BY coalesce(m.created_at, c.created_at) DESC, c.key DESC LIMIT ?"
 )
+_HEADS = """
+SELECT key, max(last_seq, (SELECT coalesce(max(seq), 0) FROM messages WHERE conversation = key))
+FROM conversations WHERE key IN (SELECT value FROM json_each(?))"""
 _CONVERSATIONS_OF = "SELECT id FROM conversations WHERE user_id = ?"
 _POSITION = "SELECT seq FROM positions WHERE conversation = ? AND position = ?"
 
@@ -184,6 +188,9 @@ class SqliteStore:
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
         found = await self._read(conversation_of, FIND_CONVERSATION, conversation_id)
         return found[0] if found else None
+
+    async def heads(self, keys: list[int]) -> dict[int, int]:
+        return dict(await self._read(tuple, _HEADS, json.dumps(keys)))
 
     async def find_message(self, key: int, message_id: str) -> StoredMessage | None:
         return await self._on_reader(lambda: find_message(self._reader, key, message_id))

@@ -50,6 +50,9 @@ class TimedStore:
     async def find_conversation(self, conversation_id: str) -> Conversation | None:
         return await self._in_time(self._store.find_conversation(conversation_id))
 
+    async def heads(self, keys: list[int]) -> dict[int, int]:
+        return await self._in_time(self._store.heads(keys))
+
     async def summary(self, conversation_id: str) -> Summary | None:
         return await self._in_time(self._store.summary(conversation_id))
 

@@ -79,6 +79,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
 ORDER BY id, number ON CONFLICT (id) DO NOTHING"""
 FIND_CONVERSATIONS: Final = f"SELECT {_CONVERSATION} FROM conversations WHERE id = ANY($1::text[])"
 FIND_CONVERSATION: Final = f"SELECT {_CONVERSATION} FROM conversations WHERE id = $1"
+NEWEST: Final = "SELECT key, last_seq FROM conversations WHERE key = ANY($1::bigint[])"
 CONVERSATIONS_OF: Final = "SELECT id FROM conversations WHERE user_id = $1"
 LOCK_TO_DELETE: Final = "SELECT key FROM conversations WHERE id = ANY($1::text[]) ORDER BY key FOR UPDATE"
 DELETE: Final = (

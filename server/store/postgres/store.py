@@ -118,6 +118,9 @@ class PostgresStore(OwedTables):
         rows = await self._readers.read(sql.FIND_CONVERSATION, conversation_id)
         return self._conversation_of(rows[0]) if rows else None
 
+    async def heads(self, keys: list[int]) -> dict[int, int]:
+        return {row[0]: row[1] for row in await self._readers.read(sql.NEWEST, keys)}
+
     async def summary(self, conversation_id: str) -> Summary | None:
         rows = await self._readers.read(sql.SUMMARY, conversation_id)
         return sql.summary_of(rows[0], self._origin.epoch) if rows else None

@@ -215,6 +215,17 @@ async def test_an_unknown_conversation_is_none_and_a_created_one_is_found(new_st
 
 
 @asynchronous
+async def test_heads_are_the_newest_seqs_of_the_conversations_that_there_are(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        some, none, gone, other = await create(store, "a", "b", "c", "d")
+        await save(store, draft(some.key, "m1"), draft(some.key, "m2"), draft(other.key, "m1"))
+        await save(store, draft(gone.key, "m1"))
+        await store.delete_conversations(["c"])
+        assert await store.heads([some.key, none.key, gone.key]) == {some.key: 2, none.key: 0}
+        assert await store.heads([]) == {}
+
+
+@asynchronous
 async def test_a_conversation_stays_with_the_user_who_came_first(new_store: NewStore) -> None:
     async with opened(new_store()) as store:
         both = Batch([new_conversation("a", "kai", "e1"), new_conversation("a", "eve", "e2")])

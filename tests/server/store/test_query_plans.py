@@ -26,6 +26,7 @@ async def _do_everything(store: SqliteStore) -> None:
     await save(store, draft(a.key, "m1"), draft(a.key, "m2"))
     await save(store, draft(a.key, "m1"), draft(a.key, "m3"))
     await store.find_conversation("a")
+    await store.heads([a.key])
     await store.find_message(a.key, "m1")
     await whole_history(store, a.key)
     await store.history_before(a.key, None, 10)

@@ -20,6 +20,7 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "history": (1, 0, 10),
     "history_before": (1, None, 10),
     "find_conversation": ("a",),
+    "heads": ([1],),
     "summary": ("a",),
     "summaries": ("kai", 10),
     "conversations_of": ("kai",),
