@@ -204,7 +204,11 @@ class Device:
 
     def _see(self, frame: Frame, now: float, recovered: bool = False) -> None:
         message_id, seq = frame["message_id"], frame["seq"]
-        due = self._ledger.note_seen(self.name, message_id, seq, frame.get("data"), now, recovered=recovered)
+        self._recorder.sign_of_life(now)
+        is_ais = frame.get("type") == MessageType.AI_RESPONSE
+        due = self._ledger.note_seen(
+            self.name, message_id, seq, frame.get("data"), now, recovered=recovered, is_ais=is_ais
+        )
         if due is not None:
             self._recorder.delivered(self._pieces.due_of_end(message_id) or due, now)
 

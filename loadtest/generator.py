@@ -16,17 +16,16 @@ from loadtest.credentials import Credentials
 from loadtest.device import Device, clock
 from loadtest.ledger import Ledger, Stored
 from loadtest.pieces import Pieces
-from loadtest.plan import Settings
+from loadtest.plan import SCENARIOS, Settings
 from loadtest.recorder import Listener, Recorder
 from loadtest.rest import Frame, Rest, RestError
 from loadtest.tally import Tally
+from server.protocol import MessageType
 
 _TICK: Final = 0.01
 _DEVICE_TICK: Final = 1.0
 _SPOT_CHECK_INTERVAL: Final = 0.5
 
-# All answered and everybody connected, but a message not seen for this long: it will not come any more.
-_SILENCE: Final = 3.0
 # Two ACK time-outs of the protocol, one resend between them, and a reconnect at the backoff's cap.
 _PATIENCE: Final = 50.0
 # A doubled frame comes right behind the first; a reordered one overtakes by less.
@@ -48,8 +47,8 @@ class Room:
     def __init__(self, name: str, devices: int, generator: "Generator", examine: Examine | None) -> None:
         self.user_id = generator.credentials.user_id(f"user-{name}")
         self.conversation_id = f"conv-{name}"
-        self.ledger = Ledger(self.conversation_id)
-        self.pieces = Pieces(generator.violated)
+        self.ledger = Ledger(self.conversation_id, generator.scenario.has_service)
+        self.pieces = Pieces(generator.violated, generator.scenario.has_service)
         self.examine = examine
         self._generator = generator
         self._name = name
@@ -102,6 +101,7 @@ class Generator:
 
     def __init__(self, settings: Settings, name: str, listener: Listener, credentials: Credentials) -> None:
         self.settings = settings
+        self.scenario = SCENARIOS[settings.scenario]
         self.credentials = credentials
         self.rooms: list[Room] = []
         self.sending = True
@@ -242,11 +242,15 @@ class Generator:
             settled = all(room.is_answered for room in self.rooms) and all(
                 device.is_settled for device in self._devices
             )
-            silent = now > max(began, self.recorder.last_sign) + _SILENCE
-            if settled and (silent or all(room.ledger.is_delivered for room in self.rooms)):
+            quiet = now - max(began, self.recorder.last_sign)
+            if settled and (quiet > self.scenario.silence or self._is_all_here(quiet)):
                 break
             gevent.sleep(0.05)
         gevent.sleep(_AFTERMATH)
+
+    def _is_all_here(self, quiet: float) -> bool:
+        """Whether nothing is awaited, and nothing has come for as long as what nobody announces may take."""
+        return quiet >= self.scenario.lull and all(room.ledger.is_delivered for room in self.rooms)
 
     def _judge(self, room: Room) -> None:
         """Reads the room's history page by page; only a scenario's own examination needs it as a whole."""
@@ -282,4 +286,5 @@ class _CpuMeter:
 
 
 def _stored(frame: Frame) -> Stored:
-    return Stored(frame["seq"], frame["message_id"], frame["data"])
+    is_ais = frame.get("type") == MessageType.AI_RESPONSE
+    return Stored(frame["seq"], frame["message_id"], frame["data"], is_ais)

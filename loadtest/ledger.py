@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from server.protocol import ErrorCode
+from server.protocol import ErrorCode, answered_seq_of
 
 # A jump of seq beyond this is no hole that anybody fills: noting it would only eat the generator's memory.
 _WIDEST_HOLE: Final = 100_000
@@ -52,6 +52,7 @@ class Stored(NamedTuple):
     seq: int
     message_id: str
     text: object
+    is_ais: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class _Entry:
     seq: int | None = None
     sights: int = 0
     may_be_cut: bool = False  # a cancel may save a part of it; the first sight settles which
+    is_heard: bool = False  # an AI service said it, and nobody knew before
     events: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -106,6 +108,8 @@ class _View:
 class Ledger:
     """The account of one conversation.
 
+    `has_service`: an AI service answers in it, whose messages are known when the first device sees them.
+
     Attributes:
         faults: How many of each fault were found so far.
         findings: The first few of each fault.
@@ -114,8 +118,11 @@ class Ledger:
         deliveries: Messages that a device saw for the first time.
     """
 
-    def __init__(self, conversation_id: str) -> None:
+    def __init__(self, conversation_id: str, has_service: bool = False) -> None:
         self.conversation_id = conversation_id
+        self._has_service = has_service
+        self._newest_owed = 0  # the newest seq that the service is to answer
+        self._newest_answered = 0  # the newest that it has answered
         self.faults: Counter[Fault] = Counter()
         self.findings: list[Finding] = []
         self.sent = 0
@@ -174,6 +181,7 @@ class Ledger:
             return None
         entry.acked_at = at
         self.acked += 1
+        self._newest_owed = max(self._newest_owed, seq or 0)
         self._settle(entry, at)
         return entry.due
 
@@ -194,12 +202,23 @@ class Ledger:
         entry.events.append((at, "sent again"))
 
     def note_seen(
-        self, device: str, message_id: str, seq: int, text: object, at: float, *, recovered: bool = False
+        self,
+        device: str,
+        message_id: str,
+        seq: int,
+        text: object,
+        at: float,
+        *,
+        recovered: bool = False,
+        is_ais: bool = False,
     ) -> float | None:
         """A device saw a message; `recovered`: in the history, where it may read late what it missed.
 
-        Returns when the message had been due, None unless this is the device's first sight of it.
+        Returns when the message had been due. None where that is not known, as of what the AI service says,
+        and unless this is the device's first sight of it.
         """
+        if is_ais:
+            self._hear(message_id, text, at)
         entry = self._open.get(message_id)
         if entry is not None:
             entry.events.append((at, f"seen by {device} as seq {seq}"))
@@ -215,7 +234,7 @@ class Ledger:
         entry.sights += 1
         self.deliveries += 1
         self._settle(entry, at)
-        return entry.due
+        return None if entry.is_heard else entry.due
 
     def note_absent(self, message_id: str, seq: int) -> None:
         """Asked right after the ACK, the server did not have the message."""
@@ -230,8 +249,9 @@ class Ledger:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether every device has seen all that was ACKed."""
-        return not any(
+        """Whether every device has seen all that was ACKed, and the answer to it where a service answers."""
+        is_owed = self._has_service and self._newest_owed > self._newest_answered
+        return not is_owed and not any(
             entry.acked_at and entry.seq is not None and view.lacks(entry.seq)
             for entry in self._open.values()
             for view in self._views.values()
@@ -268,6 +288,8 @@ class Ledger:
         return stored
 
     def _check_row(self, row: Stored) -> None:
+        if row.is_ais:
+            self._hear(row.message_id, row.text, None)
         entry = self._open.get(row.message_id)
         settled = self._settled.get(row.message_id)
         if entry is not None:
@@ -285,7 +307,7 @@ class Ledger:
 
     def _judge_entry(self, entry: _Entry, stored: dict[str, int]) -> None:
         is_stored = entry.message_id in stored
-        if entry.acked_at and not is_stored:
+        if entry.acked_at and not is_stored and not entry.is_heard:
             self._report(Fault.LOST, entry.message_id, f"ACKed as seq {entry.seq}, but not in the history")
         if entry.sights and not is_stored:
             self._report(
@@ -313,6 +335,15 @@ class Ledger:
             detail = f"sent {entry.frames} times, answered {entry.answers} times"
             self._report(Fault.DUPLICATED, entry.message_id, detail)
         return entry
+
+    def _hear(self, message_id: str, text: object, at: float | None) -> None:
+        """Takes an AI's message that nobody announced for the service's. `at`: when a device saw it."""
+        is_known = message_id in self._open or message_id in self._settled
+        if self._has_service and not is_known:
+            when = at or 0.0
+            entry = _Entry(message_id, str(text), when, None, 0, answers=1, acked_at=when, is_heard=True)
+            self._open[message_id] = entry
+            self._newest_answered = max(self._newest_answered, answered_seq_of(message_id) or 0)
 
     def _check_seq(self, entry: _Entry, seq: int) -> None:
         if entry.seq is None:
@@ -361,7 +392,7 @@ class Ledger:
     def _settle(self, entry: _Entry, at: float) -> None:
         """Forgets the details of what needs no more, so that a long run costs little memory."""
         seen_by_all = entry.sights == len(self._views) and entry.answers == entry.frames
-        if entry.acked_at is not None and entry.seq is not None and seen_by_all:
+        if entry.acked_at is not None and entry.seq is not None and seen_by_all and not entry.is_heard:
             del self._open[entry.message_id]
             sent_at = entry.events[0][0]
             self._settled[entry.message_id] = _Settled(

@@ -36,6 +36,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--report", action="append", default=[], help="A .html, .json or .csv file to write; repeatable"
     )
+    parser.add_argument("--service", help="The address of the load test's own AI service")
     for option, variable, help in SECRETS:
         parser.add_argument(option, env_var=variable, is_secret=True, default="", help=help)
     parser.add_argument("--progress-fd", type=int, help=argparse.SUPPRESS, include_in_web_ui=False)
@@ -62,6 +63,7 @@ def fix_settings(environment: Environment) -> Settings:
         warmup=warmup,
         duration=_duration(options, warmup),
         processes=getattr(environment.runner, "worker_count", 0) or 1,
+        service=options.service,
         run_id=uuid.uuid4().hex[:8],
     )
     setattr(options, _SETTINGS, settings.model_dump_json())

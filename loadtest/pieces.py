@@ -21,7 +21,7 @@ _UNSEEN: Final = ""
 
 @dataclass(slots=True)
 class _Answer:
-    text: str
+    text: str | None  # None: an AI service writes it, and what it will be is not known
     ends: list[int] = field(default_factory=list)  # code points up to the end of each piece written so far
     dues: list[float] = field(default_factory=list)  # when each of them was to go out
     shown: dict[str, str] = field(default_factory=dict)  # by device; absent where it has joined since
@@ -31,10 +31,14 @@ class _Answer:
 
 
 class Pieces:
-    """The account of one conversation's streamed answers."""
+    """The account of one conversation's streamed answers.
 
-    def __init__(self, violated: Violated) -> None:
+    `has_service`: an AI service answers in it, which may break an answer off.
+    """
+
+    def __init__(self, violated: Violated, has_service: bool = False) -> None:
         self._violated = violated
+        self._has_service = has_service
         self._told: set[str] = set()
         self._answers: dict[str, _Answer] = {}
 
@@ -80,10 +84,12 @@ class Pieces:
 
     def saw(self, device: str, message_id: str, so_far: str) -> list[float]:
         """A device has so much of an answer. Returns when the pieces that it has now first were due."""
+        if self._has_service:
+            self._answers.setdefault(message_id, _Answer(None))
         answer = self._answers.get(message_id)
         if answer is None:
             return []
-        if not answer.text.startswith(so_far):
+        if answer.text is not None and not answer.text.startswith(so_far):
             self._tell(PIECES_JOIN, f"{message_id}: {device} shows another text than was written")
         before = len(answer.shown.get(device, _UNSEEN))
         answer.shown[device] = so_far
@@ -96,6 +102,9 @@ class Pieces:
 
     def aborted(self, device: str, message_id: str) -> None:
         """A device was told to forget an answer."""
+        if self._has_service:
+            self._answers.pop(message_id, None)
+            return
         self._tell(PIECES_JOIN, f"{message_id}: {device} was told to forget it")
 
     def ended(
@@ -129,6 +138,8 @@ class Pieces:
 
 
 def _fault(answer: _Answer, text: str, finish: str | None) -> str | None:
+    if answer.text is None:
+        return None
     if finish == Finish.CANCELLED:
         return "saved as cancelled, though nobody stopped it" if answer.verdict != "stopped" else None
     if answer.verdict == "stopped":

@@ -29,7 +29,10 @@ class Scenario:
         slos: Objectives where none are given.
         lag_bound: How late the generator's own loop may run (p99, ms) before a run says nothing.
         server: Settings of a server started for it, as environment variables.
-        faults: Whether such a server is killed, stopped and so on meanwhile: it takes no other.
+        faults: Whether such a server is killed, stopped and so on meanwhile.
+        has_service: Whether an AI service of the load test's own answers.
+        silence: Seconds without a sign of life after which nothing more will come, at the end.
+        lull: Seconds without one that are waited for though all that is known of has come.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Scenario:
     lag_bound: float = 100.0
     server: Mapping[str, str] = field(default_factory=dict)
     faults: bool = False
+    has_service: bool = False
+    silence: float = 3.0
+    lull: float = 0.0
 
 
 # Invariants of scenarios; their code names them when they are broken.
@@ -57,6 +63,17 @@ MEANS_IT: Final = "after that time a sole sender is accepted"
 PIECES_JOIN: Final = "an answer's pieces, joined, are its text, without hole or overlap"
 ONE_WINS: Final = "of a cancel and an answer's end exactly one wins, and what was shown is saved"
 BACK_IN_TIME: Final = "after a storm every device is back within 15 s"
+IN_ONE_TURN: Final = "every message is in exactly one turn that the AI service took"
+TURNS_IN_ORDER: Final = "turns come in order, each when the one before it is taken, the same at every try"
+ANSWERED_ONCE: Final = "every turn is answered once, and with the service's words"
+
+# A server that is killed and stopped, with bounds short enough for it to notice.
+_IMPATIENT: Final[Mapping[str, str]] = {
+    "CHAT_STORE__TIMEOUT": "1",
+    "CHAT_HEARTBEAT__INTERVAL": "0.5",
+    "CHAT_HEARTBEAT__TIMEOUT": "2",
+    "CHAT_SERVER__SHUTDOWN_GRACE": "5",
+}
 
 _ALL: Final = (
     Scenario(
@@ -140,13 +157,31 @@ _ALL: Final = (
         duration=40.0,
         provokes=frozenset({str(CloseCode.TRY_AGAIN_LATER.value)}),
         lag_bound=2000.0,  # all come back at once, again and again
+        server=_IMPATIENT,
+        faults=True,
+    ),
+    Scenario(
+        "webhook",
+        "The AI service fails, stalls, dies; each ACKed message is in one turn that it took, answered once.",
+        users=20,
+        devices=2,
+        rate=40.0,
+        duration=60.0,
+        invariants=(IN_ONE_TURN, TURNS_IN_ORDER, ANSWERED_ONCE, PIECES_JOIN),
+        provokes=frozenset({str(CloseCode.TRY_AGAIN_LATER.value)}),
+        lag_bound=2000.0,
         server={
-            "CHAT_STORE__TIMEOUT": "1",
-            "CHAT_HEARTBEAT__INTERVAL": "0.5",
-            "CHAT_HEARTBEAT__TIMEOUT": "2",
-            "CHAT_SERVER__SHUTDOWN_GRACE": "5",
+            **_IMPATIENT,
+            "CHAT_AI__RESPONDER": "webhook",
+            "CHAT_AI__WEBHOOK_TIMEOUT": "1",
+            "CHAT_AI__TYPING_DELAY": "[0, 0]",
+            "CHAT_AI__TURN_WAIT": "0.1",
+            "CHAT_AI__TURN_MAX_WAIT": "0.5",
         },
         faults=True,
+        has_service=True,
+        silence=12.0,  # the pause between two tries of a turn that has failed some times
+        lull=2.0,  # the service may have taken a turn that it answers later
     ),
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
@@ -159,10 +194,12 @@ class Settings(BaseModel):
         rate: Messages per second of all users together.
         warmup: Seconds from the start that latencies leave out.
         duration: Seconds of measured time after that; None: until somebody ends it.
+        service: The address of the load test's AI service, where the scenario has one.
     """
 
     scenario: str
     url: str
+    service: str | None = None
     users: int
     spawn_rate: float
     devices: int

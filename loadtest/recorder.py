@@ -59,6 +59,10 @@ class Recorder:
         if now - after >= self.measure_from:
             self.tally.silence.record(after)
 
+    def sign_of_life(self, now: float) -> None:
+        """Something of the server's came."""
+        self.last_sign = now
+
     def error(self, text: str, now: float) -> None:
         self._second(now).errors += 1
         self.tally.errors[text] += 1

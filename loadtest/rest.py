@@ -36,6 +36,10 @@ class Rest:
     def stats(self) -> dict[str, Any]:
         return self._json("GET", "/stats")
 
+    def items(self, path: str) -> list[Any]:
+        """Read a list, as those of the REST API are."""
+        return list(self._json("GET", "{id}", path)["items"])
+
     def page(self, conversation_id: str, after_seq: int, limit: int = MAX_PAGE) -> list[Frame]:
         """The frames directly above `after_seq`, at most `limit`."""
         return list(self._page(conversation_id, after_seq, limit)["items"])
@@ -48,6 +52,15 @@ class Rest:
             yield from page["items"]
             more = bool(page["has_more"] and page["items"])
             newest = page["items"][-1]["seq"] if more else newest
+
+    def post(self, path: str) -> None:
+        """Do what has no body and no answer."""
+        try:
+            response = self._client.post(path)
+        except httpx2.HTTPError as error:
+            raise RestError(f"POST {path}: {error or type(error).__name__}") from error
+        if not response.is_success:
+            raise RestError(f"POST {path} answered with HTTP {response.status_code}", _error_code(response))
 
     def send_ai(self, conversation_id: str, message_id: str, text: str) -> dict[str, Any]:
         """Sends an AI's message; the answer is the ACK."""

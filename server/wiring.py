@@ -135,7 +135,7 @@ def _services(settings: Settings, node: Node) -> Services:
             node.delivery,
             node.answer_figures,
         ),
-        ai_messages=AIMessages(rooms, node.speech, node.ids, longest),
+        ai_messages=AIMessages(rooms, node.speech, node.streams, node.ids, longest),
         ai_streams=AIStreams(rooms, node.streams, node.speech, node.ids, longest),
         ai_signals=AISignals(rooms, node.typing, node.receipts, node.statuses),
         history=History(store, node.trace),

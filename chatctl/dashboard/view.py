@@ -31,6 +31,11 @@ NARROW = 76
 TALL = 36
 # The loop's lag is promised to stay under 20 ms; people notice 100.
 LAG_CARE, LAG_BAD = 20.0, 100.0
+# An answer takes seconds; who waits for a minute has noticed.
+UNANSWERED_CARE = 60.0
+AI_WIDTH, AI_NARROW = 26, 20
+ROOMS_MORE = 4  # columns for names, where three sections share a row
+SERVICE = {"closed": ("up", GOOD), "half_open": ("slow start", CARE), "open": ("down", BAD)}
 
 
 def dashboard(
@@ -156,10 +161,12 @@ def _batches(store: dict[str, Any]) -> RenderableType:
 
 def _health(history: History, width: int) -> RenderableType:
     left, middle, right = _thirds(width)
+    answers = AI_WIDTH if width >= WIDE else 0  # elsewhere it stands below
     return _columns(
         [
             (_section("Server", _server(history)), left),
-            (_section("Errors", _errors(history)), middle),
+            (_section("AI", _ai(history)), answers),
+            (_section("Errors", _errors(history)), middle - answers),
             (_section("NACKs", _nacks(history)), right),
         ]
     )
@@ -178,6 +185,24 @@ def _server(history: History) -> RenderableType:
             ("opened ever", count(stats["connections"]["total"])),
             ("node", printable(stats["server"]["node_id"])[:12]),
             ("pid", str(stats["server"]["pid"])),
+        ]
+    )
+
+
+def _ai(history: History) -> RenderableType:
+    """What is owed to users, and how the service is that answers."""
+    ai = history.latest.stats["ai"]
+    up, style = SERVICE.get(ai["breaker"], (printable(ai["breaker"]), BAD))
+    oldest: float = ai["oldest_unanswered_seconds"]
+    failures = sorted(ai["failures"].items(), key=lambda item: -item[1])
+    return _pairs(
+        [
+            ("service", Text("paused", style=CARE) if ai["paused"] else Text(up, style=style)),
+            ("waiting", count(ai["turns_waiting"])),
+            ("oldest", Text(duration(oldest), style=CARE if oldest >= UNANSWERED_CARE else "")),
+            ("dead letters", _alarming(ai["dead_letters"])),
+            ("writing", count(ai["streams"])),
+            *((printable(kind), _alarming(number)) for kind, number in failures if number),
         ]
     )
 
@@ -211,11 +236,13 @@ def _error_line(error: dict[str, Any]) -> Text:
 
 
 def _happenings(history: History, width: int, lines: int) -> RenderableType:
-    left = width // 2
+    answers = AI_NARROW if NARROW <= width < WIDE else 0
+    left = (width - answers) // 2 + (ROOMS_MORE if answers else 0)
     return _columns(
         [
             (_section("Rooms", _rooms(history, left, lines)), left),
-            (_section("Events", _events(history, lines)), width - left),
+            (_section("AI", _ai(history)), answers),
+            (_section("Events", _events(history, lines)), width - answers - left),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""faults: one of our own servers meets what servers meet (see `loadtest.faults`), and nothing is lost.
+"""faults: one of our own servers meets what servers meet (`loadtest.faults.of_server`), and loses nothing.
 
 Meanwhile connections are cut and reset at random, as in `reconnect`.
 """

@@ -14,6 +14,7 @@ from server.core.timestamps import rfc3339
 from server.ports import StoreUnavailable
 from server.protocol import ACK_TEXT, ErrorCode, Finish, Identifier, answered_seq_of
 from server.runtime.answers.ai_speech import AISpeech, Spoken
+from server.runtime.answers.streams import Streams
 from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.room import Room
 
@@ -56,8 +57,11 @@ class AIMessageAck(BaseModel):
 class AIMessages:
     """Saves and broadcasts what the AI says."""
 
-    def __init__(self, rooms: AIRooms, speech: AISpeech, ids: IdMaker, max_length: int) -> None:
+    def __init__(
+        self, rooms: AIRooms, speech: AISpeech, streams: Streams, ids: IdMaker, max_length: int
+    ) -> None:
         self._rooms = rooms
+        self._streams = streams
         self._speech = speech
         self._ids = ids
         self._max_length = max_length
@@ -72,6 +76,7 @@ class AIMessages:
                 if request.simulate_typing and await self._speech.find(room, message_id) is None:
                     await self._speech.show_typing(room)
                 answers = answered_turn(room, message_id)
+                self._streams.silence(room, message_id)
                 spoken = await self._speech.say(
                     room, message_id, request.message, answers=answers, may_be_late=True
                 )

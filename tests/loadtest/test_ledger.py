@@ -10,8 +10,8 @@ PHONE, LAPTOP = "phone", "laptop"
 class Story:
     """Tells a ledger what happened, one tick of the clock a step."""
 
-    def __init__(self) -> None:
-        self.ledger = Ledger("conv")
+    def __init__(self, has_service: bool = False) -> None:
+        self.ledger = Ledger("conv", has_service)
         self.history: list[Stored] = []
         self.now = 0.0
         for device in (PHONE, LAPTOP):
@@ -29,6 +29,11 @@ class Story:
 
     def see(self, device: str, message_id: str, seq: int, text: str | None = None) -> float | None:
         return self.ledger.note_seen(device, message_id, seq, text or f"text of {message_id}", self.tick())
+
+    def hear(self, device: str, message_id: str, seq: int, text: str | None = None) -> float | None:
+        """A device sees a message of the AI's."""
+        said = text or f"text of {message_id}"
+        return self.ledger.note_seen(device, message_id, seq, said, self.tick(), is_ais=True)
 
     def ack(self, message_id: str, seq: int) -> float | None:
         return self.ledger.note_ack(message_id, seq, self.tick())
@@ -294,6 +299,36 @@ def test_of_many_faults_the_first_few_are_told_and_all_are_counted(story: Story)
         story.see(LAPTOP, f"m{seq}", seq)
     assert story.judged() == {Fault.DUPLICATED: 100}
     assert len(story.ledger.findings) == 5
+
+
+def test_what_an_ai_service_says_is_known_once_a_device_has_seen_it() -> None:
+    story = Story(has_service=True)
+    story.message("m1", 1)
+    is_delivered = [story.ledger.is_delivered]  # the service is to answer
+    assert story.hear(PHONE, "answer-1", 2) is None
+    assert story.ledger.is_answered
+    story.hear(LAPTOP, "answer-1", 2)
+    assert [*is_delivered, story.ledger.is_delivered] == [False, True]
+    story.history.append(Stored(2, "answer-1", "text of answer-1", is_ais=True))
+    assert story.judged() == {}
+    assert (story.ledger.sent, story.ledger.acked, story.ledger.deliveries) == (1, 1, 4)
+
+
+def test_what_an_ai_service_says_is_lost_doubled_or_altered_like_all_else() -> None:
+    story = Story(has_service=True)
+    story.hear(PHONE, "answer-1", 1)
+    story.hear(PHONE, "answer-1", 1)
+    story.hear(PHONE, "answer-2", 2)
+    story.hear(LAPTOP, "answer-2", 2, "another text")
+    for seq in (1, 2, 3):
+        story.history.append(Stored(seq, f"answer-{seq}", f"text of answer-{seq}", is_ais=True))
+    assert story.judged() == {Fault.DUPLICATED: 1, Fault.ALTERED: 1, Fault.LOST: 3}
+
+
+def test_where_no_service_answers_its_message_is_a_ghost(story: Story) -> None:
+    story.hear(PHONE, "answer-1", 1)
+    story.history.append(Stored(1, "answer-1", "text of answer-1", is_ais=True))
+    assert story.judged()[Fault.GHOST] == 2
 
 
 def test_the_time_line_goes_on_after_all_was_well(story: Story) -> None:

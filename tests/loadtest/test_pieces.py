@@ -98,3 +98,19 @@ def test_a_cancel_and_an_end_that_both_win_or_neither_are_found(
         it.pieces.settled("a", verdict)  # type: ignore[arg-type]  # a Literal
     it.pieces.ended("d0", "a", text, finish, 3.0)
     assert it.broken == {ONE_WINS}
+
+
+def test_a_service_may_break_an_answer_off_but_what_is_saved_was_shown() -> None:
+    found: list[str] = []
+    pieces = Pieces(lambda invariant, how: found.append(invariant), has_service=True)
+    pieces.saw("d0", "answer-1", "one ")
+    pieces.aborted("d0", "answer-1")
+    pieces.ended("d0", "answer-1", "another", None, 1.0)
+    pieces.saw("d0", "answer-2", "one ")
+    pieces.saw("d0", "answer-2", "one two")
+    pieces.ended("d0", "answer-2", "one two", None, 2.0)
+    pieces.judge()
+    assert found == []
+    pieces.saw("d0", "answer-3", "one ")
+    pieces.ended("d0", "answer-3", "another", None, 3.0)
+    assert found == [PIECES_JOIN]

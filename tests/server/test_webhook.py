@@ -361,6 +361,26 @@ def test_the_same_turn_answered_twice_is_saved_once(tmp_path: Path, connect_devi
         assert answers(server) == [("answer-1", "By REST")]
 
 
+def test_a_turn_answered_by_rest_while_its_answer_is_streamed_shows_no_more_of_the_stream(
+    tmp_path: Path, connect_device: Connect
+) -> None:
+    reply = Reply(headers={"Content-Type": "text/plain"}, chunks=[b"Once ", 0.5, b"upon ", 0.3, b"a time"])
+    with (
+        webhook_service(lambda delivery: reply) as service,
+        running_server(tmp_path, **settings(service)) as server,
+    ):
+        phone = connect_device(server, "phone")
+        say(phone, "m1")
+        assert phone.receive_until("AI_RESPONSE_CHUNK")["data"]["text"] == "Once "
+        assert speak(server, "answer-1", "whole").status_code == 200
+        assert phone.receive_until("AI_RESPONSE_CHUNK")["data"] == {"aborted": True}
+        assert phone.receive_until("AI_RESPONSE")["data"] == "whole"
+        say(phone, "m2")
+        following = phone.receive_until("AI_RESPONSE_CHUNK")  # none of answer-1 came in between
+        assert following["message_id"] == "answer-3"
+        assert answers(server)[0] == ("answer-1", "whole")
+
+
 @pytest.mark.parametrize(
     ("reply", "why"),
     [

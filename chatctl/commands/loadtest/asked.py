@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from chatctl.failure import MISUSED, CommandError
-from loadtest import faults, launch, slo
+from loadtest import launch, slo
 from loadtest.credentials import Credentials
 from loadtest.plan import SCENARIOS, Scenario
+from loadtest.stages import seconds_of_a_round
 
 INSTALL = "pip install 'chatctl[loadtest]'"
 
@@ -67,10 +68,22 @@ def check_objectives(objectives: Sequence[str], duration: float) -> None:
             raise CommandError(text, exit_code=MISUSED)
 
 
-def check_faults(scenario: Scenario, duration: float, serve: bool) -> None:
-    if not serve:
+def check_stage(scenario: Scenario, duration: float, serve: bool, service_port: int | None) -> None:
+    """See whether the scenario can take place: on a server of our own, or on the one that is there."""
+    if serve:
+        _check_round(scenario, duration)
+    elif scenario.has_service:
+        if service_port is None:
+            text = (
+                f"{scenario.name}: add --serve, or --service-port where the server's ai.webhook_url leads to"
+            )
+            raise CommandError(text, exit_code=MISUSED)
+    elif scenario.faults:
         raise CommandError(f"{scenario.name}: add --serve, for it kills the server", exit_code=MISUSED)
-    needed = faults.seconds_of(faults.round_of(scenario.server))
+
+
+def _check_round(scenario: Scenario, duration: float) -> None:
+    needed = seconds_of_a_round(scenario)
     if duration < needed:
         text = f"--duration {duration:g}: one round of faults may take {needed:g} seconds"
         raise CommandError(text, exit_code=MISUSED)

@@ -84,15 +84,15 @@ def capacity(
     check_objectives(wanted, seconds)
     first = start or (settings.rate if of == "rate" else float(settings.users * settings.devices))
     search = Search(first, most, least=1.0 if of == "rate" else float(settings.devices))
-    tries = _search(search, of, settings, chosen if serve else None)
+    tries = _search(search, of, settings, chosen, serve)
     _tell(search, of, tries, wanted, as_json)
 
 
-def _search(search: Search, of: Of, settings: Launch, serve_for: Scenario | None) -> list[Try]:
+def _search(search: Search, of: Of, settings: Launch, scenario: Scenario, serve: bool) -> list[Try]:
     """Run one try after the other. Ends early where a run says nothing of the server."""
     tries: list[Try] = []
     while (value := search.next_try()) is not None:
-        result = run_load(_with(settings, of, value), serve_for)
+        result = run_load(_with(settings, of, value), scenario, serve)
         search.tell(value, result.exit_code == 0)
         tries.append(_try(value, result))
         held = "held" if result.passed else f"gave out: {tries[-1]['because']}"

@@ -8,9 +8,9 @@ import typer
 
 from chatctl.commands.loadtest.app import app
 from chatctl.commands.loadtest.asked import (
-    check_faults,
     check_objectives,
     check_request,
+    check_stage,
     credentials_of,
     scenario_named,
     seconds_of,
@@ -39,6 +39,7 @@ from loadtest.free_port import free_port
         "chatctl loadtest run ack --serve --rate 500 --duration 2m --slo 'ack_p99<50ms' --html report.html",
         "chatctl loadtest run fanout --serve --processes 2 --json - | jq .latency_ms",
         "chatctl loadtest run faults --serve",
+        "chatctl loadtest run webhook --serve",
     ),
 )
 def run(
@@ -51,6 +52,12 @@ def run(
     processes: Processes = 1,
     web: Annotated[bool, typer.Option("--web", help="Show Locust's web UI; Ctrl-C ends it.")] = False,
     serve: Serve = False,
+    service_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Scenario webhook without --serve: where the AI service listens."
+        ),
+    ] = None,
     objectives: Objectives = None,
     html: Annotated[Path | None, typer.Option(help="Write a report to look at.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - is standard output.")] = None,
@@ -73,13 +80,12 @@ def run(
     )
     check_request(settings.users, processes, [html, json, csv])
     check_objectives(objectives or [], measured)
-    if chosen.faults:
-        check_faults(chosen, measured, serve)
+    check_stage(chosen, measured, serve, service_port)
     settings = replace(
         settings,
         spawn_rate=spawn_rate or settings.spawn_rate,
         web_port=free_port() if web else None,
     )
-    result = run_load(settings, chosen if serve else None)
+    result = run_load(settings, chosen, serve, service_port)
     report(result, html, json, csv)
     raise typer.Exit(result.exit_code)

@@ -11,57 +11,39 @@ from rich.live import Live
 
 from chatctl.client.network import NetworkMisconfigured
 from chatctl.failure import MISUSED, CommandError
-from loadtest import faults, launch, reports
-from loadtest.credentials import Credentials
-from loadtest.faults import Inflicting
+from loadtest import launch, reports
 from loadtest.launch import Launch, LaunchFailed
-from loadtest.local_server import LocalServer, ServerFailed, is_alive, local_server
+from loadtest.local_server import ServerFailed
 from loadtest.plan import Scenario, warmup_of
 from loadtest.progress import Progress
 from loadtest.reports.live import LiveView
 from loadtest.reports.table import print_result
 from loadtest.result import Result
+from loadtest.stages import given_stage, own_stage
 
 _STANDARD_OUTPUT = Path("-")
 
 
-def run_load(settings: Launch, serve_for: Scenario | None) -> Result:
+def run_load(settings: Launch, scenario: Scenario, serve: bool, service_port: int | None = None) -> Result:
+    """Run it where it takes place; `service_port`: where a given server expects its AI service."""
+    place = own_stage(scenario, settings) if serve else given_stage(scenario, settings, service_port)
     try:
-        if serve_for is not None:
-            with local_server({**serve_for.server, **_server_auth(settings.credentials)}) as own:
-                return _run_on_own(own, replace(settings, url=own.url), serve_for)
-        if not is_alive(settings.url):
-            raise LaunchFailed(f"no chat server answers at {settings.url}: start one, or add --serve")
-        return _watched(settings)
+        with place as stage:
+            result = _watched(replace(settings, url=stage.url, service=stage.service), stage.follow)
+        result.add_checks(stage.checks)
+        return result
     except (LaunchFailed, ServerFailed) as error:
         return launch.nothing_ran(settings, str(error))
     except NetworkMisconfigured as error:
         raise CommandError(str(error), exit_code=MISUSED) from None
 
 
-def _server_auth(credentials: Credentials) -> dict[str, str]:
-    """The settings of a server of our own that wants what the users have."""
-    return {"CHAT_AUTH__JWT_SECRET": credentials.jwt_secret} if credentials.jwt_secret else {}
-
-
-def _run_on_own(server: LocalServer, settings: Launch, scenario: Scenario) -> Result:
-    if not scenario.faults:
-        return _watched(settings)
-    inflicting = Inflicting(server, faults.round_of(scenario.server), _seconds_in_all(settings))
-    try:
-        result = _watched(settings, inflicting.follow)
-    finally:
-        inflicting.finish()
-    result.add_checks(inflicting.checks)
-    return result
-
-
 def _seconds_in_all(settings: Launch) -> float:
     return warmup_of(settings.users, settings.spawn_rate) + settings.duration
 
 
-def _watched(settings: Launch, tell: Callable[[Progress], None] = lambda progress: None) -> Result:
-    """Runs it, with a live view where somebody sees it. `tell` hears of each second."""
+def _watched(settings: Launch, tell: Callable[[Progress], None]) -> Result:
+    """Run it, with a live view where somebody sees it. `tell` hears of each second."""
     view = LiveView(f"{settings.scenario} on {settings.url}", _seconds_in_all(settings))
 
     def follow(progress: Progress) -> None:

@@ -63,6 +63,7 @@ class Stream:
         self._text = text
         self._state = StreamState.OPEN
         self._timer: asyncio.TimerHandle | None = None
+        self._is_silent = False
 
     @property
     def is_open(self) -> bool:
@@ -130,7 +131,17 @@ class Stream:
 
     def shown(self) -> Piece | None:
         """Return all that devices have been shown as one piece."""
-        return self._text.shown()
+        return None if self._is_silent else self._text.shown()
+
+    def fall_silent(self) -> None:
+        """Show no more, and have the devices forget what they were shown: the whole comes from elsewhere.
+
+        It may be written on; where nothing came after all, its end is saved and shown.
+        """
+        if self._state is StreamState.OPEN and not self._is_silent:
+            self._is_silent = True
+            if self._text.is_shown:
+                self._streams.tell_aborted(self.room, self.message_id)
 
     def _show_soon(self) -> None:
         rollup = self._streams.rollup
@@ -144,7 +155,7 @@ class Stream:
         if not self._text.is_shown and self._text.is_waiting:
             self._streams.begins(self)
         piece = self._text.take()
-        if piece is not None:
+        if piece is not None and not self._is_silent:
             self._streams.show(self, piece)
 
     def _save(self, finish: Finish | None) -> None:
@@ -160,7 +171,7 @@ class Stream:
     def _finish(self, result: Ended | Refused, is_aborted: bool) -> None:
         self._state = StreamState.DONE
         self._stop_timer()
-        self._streams.over(self, is_aborted)
+        self._streams.over(self, is_aborted and not self._is_silent)
         self.ended.set_result(result)
 
     def _stop_timer(self) -> None:
@@ -231,6 +242,12 @@ class Streams:
             if message_id is None or stream.message_id == message_id
         ]
         return sum(stream.cancel() for stream in found) > 0
+
+    def silence(self, room: Room, message_id: str) -> None:
+        """Make way for a whole answer under this id: one that is being written shows no more."""
+        stream = self._open.get(room, {}).get(message_id)
+        if stream is not None:
+            stream.fall_silent()
 
     @property
     def count(self) -> int:

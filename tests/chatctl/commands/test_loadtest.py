@@ -36,6 +36,8 @@ def test_lists_the_scenarios(chatctl: Run) -> None:
         (["fanout", "--token", "a", "--jwt-secret", "b"], "--token and --jwt-secret exclude each other"),
         (["faults"], "--serve"),
         (["faults", "--serve", "--duration", "5"], "one round of faults may take"),
+        (["webhook"], "add --serve, or --service-port"),
+        (["webhook", "--serve", "--duration", "5"], "one round of faults may take"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(chatctl: Run, arguments: list[str], hint: str) -> None:

@@ -41,6 +41,15 @@ def stats(received: int = 0, sent: int = 0, started_at: str = STARTED, **nacked:
         },
         "store": {"backend": "sqlite", "batch_size": {"mean": 3.42, "max": 57}, "pending": 4},
         "backplane": {"backend": "local", "status": "ok", "nodes": 1},
+        "ai": {
+            "turns_waiting": 0,
+            "oldest_unanswered_seconds": 0.0,
+            "streams": 3,
+            "failures": {},
+            "breaker": "closed",
+            "dead_letters": 0,
+            "paused": False,
+        },
         "errors": {"total": 41, "last_minute": 6},
         "process": {"rss_bytes": 64 * 2**20, "cpu_percent": 37.5, "event_loop_lag_ms": 1.87},
     }

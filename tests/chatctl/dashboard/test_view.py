@@ -1,3 +1,6 @@
+import re
+
+import pytest
 from rich.console import Console
 
 from chatctl.dashboard.history import History, Snapshot
@@ -77,6 +80,24 @@ def test_it_fits_80_by_24_with_every_section() -> None:
     for section in ("Connections", "Messages", "Latency", "Server", "Errors", "NACKs", "Rooms", "Events"):
         assert section in text
     assert "conv_kai_ai_alex" in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(140, 45), (110, 24), (80, 24)])
+def test_it_shows_what_is_owed_and_how_the_ai_service_is(width: int, height: int) -> None:
+    told = history(50)
+    ai = told.latest.stats["ai"]
+    shown = picture(told, width, height)
+    assert re.search(r"service +up\b", shown)
+    ai |= {"breaker": "open", "turns_waiting": 1234, "oldest_unanswered_seconds": 187.0, "dead_letters": 17}
+    ai["failures"] = {"timeout": 1, "unreachable": 41}
+    shown = picture(told, width, height)
+    for pattern in ("service +down", "waiting +1,234", "oldest +3m 07s", "dead letters +17"):
+        assert re.search(pattern, shown), pattern
+    assert re.search(r"unreachable +41", shown) or height < 40
+    ai["paused"] = True
+    assert re.search("service +paused", picture(told, width, height))
+    ai |= {"paused": False, "breaker": "half_open"}
+    assert re.search("service +slow start", picture(told, width, height))
 
 
 def test_no_size_of_terminal_is_too_small_or_too_large() -> None:

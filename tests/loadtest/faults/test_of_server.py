@@ -1,17 +1,15 @@
 """The scenario `faults`, one round of it and in quick motion: the real server survives all of it."""
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from loadtest.faults import Fault, Inflicting, Unmastered, round_of
+from loadtest.faults.inflicting import Inflicting
+from loadtest.faults.of_server import round_of
 from loadtest.launch import Launch, run
-from loadtest.local_server import LocalServer, local_server
+from loadtest.local_server import local_server
 from loadtest.plan import warmup_of
-from loadtest.progress import Phase, Progress
-from loadtest.result import Check, Result
+from loadtest.result import Result
 
 SETTINGS = {
     "CHAT_STORE__TIMEOUT": "0.4",
@@ -46,39 +44,3 @@ def test_each_fault_was_inflicted_and_left_its_marks(survived: Result) -> None:
     assert survived.nacked["store_unavailable"]  # locked, and full
     assert survived.reconnects > USERS * DEVICES * 2
     assert {"1001", "1006"} <= set(survived.disconnects)
-
-
-def _inflicted(faults: list[Fault], seconds_left: float) -> list[Check]:
-    """In a server that is not touched."""
-    inflicting = Inflicting(LocalServer(Path(), {}), faults, total=10.0, pause=0.01)
-    measuring = Progress(
-        phase=Phase.MEASURING,
-        t=10.0 - seconds_left,
-        users=1,
-        sent=0,
-        acked=0,
-        nacked=0,
-        deliveries=0,
-        errors=0,
-        last=None,
-    )
-    inflicting.follow(measuring)
-    inflicting.follow(measuring)
-    inflicting.finish()
-    return inflicting.checks
-
-
-def test_a_fault_that_the_server_did_not_take_as_it_should_is_told_and_the_next_one_follows() -> None:
-    def refuse(server: LocalServer) -> None:
-        raise Unmastered("it ended with exit code 1")
-
-    faults = [Fault("bad", 0.05, refuse), Fault("good", 0.05, lambda server: time.sleep(0.05))]
-    checks = _inflicted(faults, seconds_left=0.2)
-    assert [(check.name, check.passed, check.details) for check in checks][:2] == [
-        ("bad", False, ["it ended with exit code 1", "10 s after the start"]),
-        ("good", True, ["10 s after the start"]),
-    ]
-
-
-def test_none_is_begun_that_would_outlast_the_load() -> None:
-    assert _inflicted([Fault("long", 0.5, lambda server: time.sleep(0.5))], seconds_left=0.2) == []
