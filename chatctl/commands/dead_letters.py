@@ -7,7 +7,7 @@ import typer
 from chatctl.api import Api, segment
 from chatctl.failure import MISUSED, CommandError
 from chatctl.options import DEFAULT_URL, ApiKey, Json, Url, examples
-from chatctl.output import excerpt, print_done, print_json, print_table, warn_of_more
+from chatctl.output import excerpt, print_done, print_json, print_lines, print_table, warn_of_more
 from server.protocol import MAX_LISTED
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_command=True)
@@ -49,7 +49,7 @@ def show(
         print_json({"items": shown})
         return
     for letter in shown:
-        print(f"{letter['failed_at']}  {letter['attempts']} attempts  {letter['last_error']}")
+        print_lines(f"{letter['failed_at']}  {letter['attempts']} attempts  {letter['last_error']}")
         print_table(("seq", "message"), [(it["seq"], it["data"]) for it in letter["messages"]])
 
 

@@ -1,9 +1,10 @@
 """Deliveries to the AI service: turns that were given up, and the pause of all of them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from server.api.bodies import StrictJsonRoute, not_both
 from server.api.errors import ApiError, error_responses, not_found, write_responses
@@ -13,6 +14,16 @@ from server.core.timestamps import rfc3339
 from server.ports import MessageStore
 from server.protocol import MAX_LISTED, ErrorCode, Identifier, MessageType
 from server.runtime.answers.service import Deliveries
+
+
+def _is_stamp(value: Any) -> Any:
+    """Pydantic would take numbers too, which no client means."""
+    if value is not None and (type(value) is not str or value[10:11] not in ("T", "t")):
+        raise PydanticCustomError("datetime_type", "should be a date and time, RFC 3339")
+    return value
+
+
+Stamp = Annotated[AwareDatetime, BeforeValidator(_is_stamp)]
 
 
 class ReplayRequest(BaseModel):
@@ -26,7 +37,7 @@ class ReplayRequest(BaseModel):
     )
 
     conversation_id: Identifier | None = None
-    since: AwareDatetime | None = Field(None, description="Failed then or later; RFC 3339, with its zone.")
+    since: Stamp | None = Field(None, description="Failed then or later; RFC 3339, with its zone.")
 
 
 class Replaying(BaseModel):

@@ -249,7 +249,19 @@ def test_a_turn_that_the_service_cannot_take_becomes_a_dead_letter_and_can_be_se
         assert letter["failed_at"]
         assert letter["conversation_id"] == CONVERSATION
         assert (letter["seqs"], letter["attempts"]) == ([1], 2)
+        metrics = server.get("/metrics").text.splitlines()
+        assert "chat_dead_letters 1.0" in metrics
+        assert 'chat_ai_failures_total{kind="upstream_error"} 2.0' in metrics
+        assert 'chat_ai_breaker{state="closed"} 1.0' in metrics
         assert "answered 422: cannot read that" in letter["last_error"]
+        for wrong in (
+            {"since": 5},
+            {"since": "2026-01-15"},
+            {"since": letter["failed_at"], "conversation_id": "c"},
+        ):
+            assert server.post("/api/dead-letters/replay", wrong).status_code == 422
+        late = server.post("/api/dead-letters/replay", {"since": "2999-01-15T00:00:00Z"})
+        assert late.json() == {"replayed": 0}
         replay = server.post("/api/dead-letters/replay", {"conversation_id": CONVERSATION})
         assert (replay.status_code, replay.json()) == (202, {"replayed": 1})
         assert phone.receive_until("AI_RESPONSE")["data"] == "to poison"

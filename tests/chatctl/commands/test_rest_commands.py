@@ -98,6 +98,29 @@ def connection(name: str, queued: int, traffic: int, heartbeat_second: int) -> d
             {},
             "ai_alex is away",
         ),
+        (["webhook", "pause"], "POST /api/webhook/pause", {}, None, "deliveries are paused"),
+        (["webhook", "resume"], "POST /api/webhook/resume", {}, None, "deliveries go on"),
+        (
+            ["dead-letters", "replay"],
+            "POST /api/dead-letters/replay",
+            {},
+            {"replayed": 2},
+            "2 sent again",
+        ),
+        (
+            ["dead-letters", "replay", "c"],
+            "POST /api/dead-letters/replay",
+            {"conversation_id": "c"},
+            {"replayed": 1},
+            "1 sent again",
+        ),
+        (
+            ["dead-letters", "drop", "a/b"],
+            "DELETE /api/dead-letters/a%2Fb",
+            None,
+            None,
+            "the dead letters of a/b are dropped",
+        ),
         (["kick", "a/b"], "DELETE /api/connections/a%2Fb", None, None, "closed a/b"),
     ],
 )
@@ -129,6 +152,9 @@ def test_a_command_asks_the_server_and_says_what_came_of_it(
         ["connections"],
         ["events"],
         ["drain"],
+        ["dead-letters"],
+        ["dead-letters", "drop", "c"],
+        ["webhook", "pause"],
         ["trace", "m", "--conversation", "c"],
     ],
 )
@@ -143,6 +169,7 @@ def test_what_the_server_refuses_is_one_line_and_exit_code_1(
     [
         ["announce", "Hi", "--user", "u", "--conversation", "c"],
         ["typing", "c", "maybe"],
+        ["dead-letters", "replay", "c", "--since", "2026-01-15T10:00:00Z"],
         ["ai-status", "ai", "asleep"],
         ["history", "c", "--after-seq", "1", "--before-seq", "9"],
         ["history", "c", "--limit", "500"],
@@ -244,3 +271,33 @@ def test_a_list_that_goes_on_says_so_beside_the_table(
     rest.answers[route] = (200, {"items": [], "has_more": True})
     assert chatctl(*arguments).err.startswith("chatctl: there are more: ")
     assert chatctl(*arguments, "--json").err == ""
+
+
+LETTER = {
+    "conversation_id": "conv_a",
+    "seqs": [5, 7],
+    "attempts": 12,
+    "last_error": "http://127.0.0.1:9000/turns answered 500: no reason given",
+    "failed_at": "2026-01-15T10:30:04.511Z",
+}
+
+
+def test_dead_letters_are_a_table_and_shown_with_the_users_words(chatctl: Run, rest: RestServer) -> None:
+    page = {"items": [LETTER], "has_more": False}
+    rest.answers["GET /api/dead-letters"] = (200, page)
+    answer = {"type": "AI_RESPONSE", "seq": 6, "data": "not the user's"}
+    said = [MESSAGE | {"seq": 5, "data": "First"}, answer, MESSAGE]
+    rest.answers["GET /api/conversations/conv_a/messages"] = (200, {"items": said, "has_more": False})
+    assert json.loads(chatctl("dead-letters", "--json").out) == page
+    listed = chatctl("dead-letters", "list")
+    assert listed.out == chatctl("dead-letters").out
+    assert all(part in listed.out for part in ("conv_a", "5, 7", "12", "answered 500"))
+    shown = chatctl("dead-letters", "show", "conv_a").out
+    assert all(part in shown for part in ("First", "Hey", "answered 500: no reason given"))
+    assert "not the user's" not in shown
+    assert chatctl("dead-letters", "show", "other") == (1, "", "chatctl: no dead letter of other\n")
+
+
+def test_a_replay_of_nothing_has_failed(chatctl: Run, rest: RestServer) -> None:
+    rest.answers["POST /api/dead-letters/replay"] = (202, {"replayed": 0})
+    assert chatctl("dead-letters", "replay") == (1, "", "chatctl: there is no dead letter to replay\n")

@@ -42,6 +42,11 @@ def test_every_route_of_the_contract_is_described_with_its_faults(api: RunningSe
         ("post", "/api/system-messages"),
         ("get", "/api/users/{user_id}/presence"),
         ("get", "/api/users/{user_id}/export"),
+        ("get", "/api/dead-letters"),
+        ("post", "/api/dead-letters/replay"),
+        ("delete", "/api/dead-letters/{conversation_id}"),
+        ("post", "/api/webhook/pause"),
+        ("post", "/api/webhook/resume"),
         ("post", "/api/drain"),
         ("delete", "/api/connections/{connection_id}"),
     }
