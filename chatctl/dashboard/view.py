@@ -26,6 +26,7 @@ IN, OUT, LAG = "cyan", "green", "magenta"
 GOOD, CARE, BAD = "green", "yellow", "red"
 STATUS = {"ok": GOOD, "draining": CARE}
 
+WIDEST = 130
 WIDE = 110
 NARROW = 76
 TALL = 36
@@ -33,8 +34,8 @@ TALL = 36
 LAG_CARE, LAG_BAD = 20.0, 100.0
 # An answer takes seconds; who waits for a minute has noticed.
 UNANSWERED_CARE = 60.0
-AI_WIDTH, AI_NARROW = 26, 20
-ROOMS_MORE = 4  # columns for names, where three sections share a row
+AI_WIDTH = 22
+ROOMS_MORE = 5  # columns for names, where three sections share a row
 SERVICE = {"closed": ("up", GOOD), "half_open": ("slow start", CARE), "open": ("down", BAD)}
 
 
@@ -161,7 +162,7 @@ def _batches(store: dict[str, Any]) -> RenderableType:
 
 def _health(history: History, width: int) -> RenderableType:
     left, middle, right = _thirds(width)
-    answers = AI_WIDTH if width >= WIDE else 0  # elsewhere it stands below
+    answers = AI_WIDTH if width >= WIDEST else 0  # elsewhere it stands below
     return _columns(
         [
             (_section("Server", _server(history)), left),
@@ -236,7 +237,7 @@ def _error_line(error: dict[str, Any]) -> Text:
 
 
 def _happenings(history: History, width: int, lines: int) -> RenderableType:
-    answers = AI_NARROW if NARROW <= width < WIDE else 0
+    answers = AI_WIDTH if NARROW <= width < WIDEST else 0
     left = (width - answers) // 2 + (ROOMS_MORE if answers else 0)
     return _columns(
         [
