@@ -105,6 +105,7 @@ def node_config(settings: Settings) -> NodeConfig:
         **_limiters(settings),
         send_queue=settings.connections.send_queue,
         session_ttl=settings.session.ttl,
+        node_ttl=settings.backplane.node_ttl,
         store_timeout=settings.store.timeout,
         shutdown_grace=settings.server.shutdown_grace,
         typing_timeout=settings.typing.timeout,

@@ -216,8 +216,10 @@ class Registry(Protocol):
 class Backplane(Channels, Registry, Protocol):
     """One service for both."""
 
-    backend: str
-    """Its name, as /stats tells it."""
+    @property
+    def backend(self) -> str:
+        """Its name, as /stats tells it."""
+        ...
 
     @property
     def is_connected(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from server.core.breaker import Breaker
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
-from server.ports import MessageStore, Notifier, Responder
+from server.ports import Backplane, MessageStore, Notifier, Responder
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.answers.events import Events
 from server.runtime.answers.failing import Failures
@@ -26,11 +26,13 @@ from server.runtime.base.metrics import Metrics
 from server.runtime.base.tokens import Tokens
 from server.runtime.messages.conversations import Conversations
 from server.runtime.messages.delivery import Delivery
+from server.runtime.messages.entrance import Entrance
 from server.runtime.messages.gap_repair import GapRepair
 from server.runtime.messages.join import JoinConfig, JoinHandler
 from server.runtime.messages.receiver import FrameLimits, Receiver
 from server.runtime.messages.replay import Replayer
 from server.runtime.messages.trace import MessageTrace
+from server.runtime.nodes.cluster import Cluster
 from server.runtime.process.heartbeat import Heartbeat
 from server.runtime.process.shutdown import Shutdown
 from server.runtime.rooms.admission import Admission
@@ -81,6 +83,7 @@ class NodeConfig:
     reads: RateLimiter | None = None  # through the REST API by a user's token
     send_queue: int = 256
     session_ttl: float = 300.0
+    node_ttl: float = 5.0
     store_timeout: float = 5.0
     shutdown_grace: float = 10.0
     typing_timeout: float = 4.0
@@ -101,7 +104,9 @@ class Node:
         responder: Responder | None = None,
         tokens: Tokens | None = None,
         service: Notifier | None = None,
+        backplane: Backplane | None = None,
     ) -> None:
+        self._backplane = backplane
         self._config = config
         self._service = service
         self._gate = None if service is None else Gate(Breaker(config.service.concurrency))
@@ -118,8 +123,15 @@ class Node:
         self._build_answers()
         self._build_process()
 
+    async def open(self) -> None:
+        """Connects to the other nodes, where there may be any."""
+        if self.cluster is not None:
+            await self.cluster.open()
+
     def start(self) -> None:
         """Run what goes on by itself: heartbeats, rates' windows, the answers that are owed."""
+        if self.cluster is not None:
+            self.cluster.start()
         self.heartbeat.start(self.background)
         if self._gate is not None:
             self.background.run(self.deliveries.watch(), "watch-deliveries")
@@ -135,6 +147,8 @@ class Node:
     async def stop(self) -> None:
         """End what `start` began, and whatever else runs by itself."""
         await self.background.stop()
+        if self.cluster is not None:
+            await self.cluster.close()
 
     def _build_rooms(self) -> None:
         config = self._config
@@ -147,9 +161,26 @@ class Node:
         self.admission = Admission(self.manager, config.connections)
         self.presence = Presence(self.manager)
         self.replayer = Replayer(self.manager, self.store, self.background)
-        self.fan_out = FanOut(self.replies, self.ids, self.replayer.bring_up)
+        self.cluster = None if self._backplane is None else self._make_cluster(self._backplane)
+        self.fan_out = (
+            FanOut(self.replies, self.ids, self.replayer.bring_up)
+            if self.cluster is None
+            else self.cluster.fan_out
+        )
         self.manager.when_changed(DeviceCounts(self.fan_out).changed)
         self.store.when_replaced(self.manager.start_over)
+
+    def _make_cluster(self, backplane: Backplane) -> Cluster:
+        return Cluster(
+            backplane,
+            self.store,
+            self.manager,
+            self.replies,
+            self.replayer,
+            self.ids,
+            self.background,
+            self._config.node_ttl,
+        )
 
     def _build_signals(self) -> None:
         config, store = self._config, self.store
@@ -188,10 +219,16 @@ class Node:
             config.signals,
             config.frames,
         )
+        auto_create = config.join.auto_create
+        entrance = (
+            Entrance(self.conversations, self.ids, auto_create)
+            if self.cluster is None
+            else self.cluster.entrance(self.conversations, auto_create)
+        )
         self.joins = JoinHandler(
             self.manager,
             self.replies,
-            self.conversations,
+            entrance,
             self.replayer,
             self.receiver,
             self.statuses,

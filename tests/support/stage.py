@@ -8,7 +8,7 @@ from server.core.connection_limits import ConnectionLimits
 from server.core.join_request import JoinRequest, Refusal
 from server.core.rate_limit import RateLimiter
 from server.core.websocket_frames import payloads_of
-from server.ports import MessageStore, Responder, SocketUser
+from server.ports import Backplane, MessageStore, Responder, SocketUser
 from server.runtime.answers.streams import StreamConfig
 from server.runtime.answers.turns import TurnConfig
 from server.runtime.messages.join import JoinConfig
@@ -100,6 +100,8 @@ class Stage:
         streams: StreamConfig = StreamConfig(),  # noqa: B008 - frozen
         turns: TurnConfig = TurnConfig(),  # noqa: B008 - frozen
         responder: Responder | None = None,
+        backplane: Backplane | None = None,
+        node_ttl: float = 5.0,
     ) -> None:
         config = NodeConfig(
             join=JoinConfig(30.0, 60.0, 4000, 65536, None, auto_create, recovery_max_messages),
@@ -113,9 +115,10 @@ class Stage:
             store_timeout=store_timeout,
             shutdown_grace=shutdown_grace,
             kept_events=100,
+            node_ttl=node_ttl,
         )
         self.store = TimedStore(store, store_timeout)
-        self.node = node = Node(config, self.store, responder)
+        self.node = node = Node(config, self.store, responder, backplane=backplane)
         self.background = node.background
         self.sessions, self.manager, self.replies = node.sessions, node.manager, node.replies
         self.fan_out, self.metrics = node.fan_out, node.metrics

@@ -206,7 +206,8 @@ class Delivery:
         else:
             self._metrics.ai_responses += 1
             self._typing.stop_ai(room)
-        self._fan_out.message(room, seq, _frame_of(message, seq) if room.live else b"")
+        is_heard = room.live or self._fan_out.is_heard_elsewhere
+        self._fan_out.message(room, seq, _frame_of(message, seq) if is_heard else b"")
         if self._is_traced:
             log.debug(
                 "saved",

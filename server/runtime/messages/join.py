@@ -12,7 +12,7 @@ from server.core.rate_limit import RateLimiter
 from server.core.recovery import Replay, plan_replay
 from server.ports import Socket, StoreUnavailable
 from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
-from server.runtime.messages.conversations import Conversations
+from server.runtime.messages.entrance import Entrance
 from server.runtime.messages.replay import Replayer
 from server.runtime.rooms.admission import Admission
 from server.runtime.rooms.manager import ConnectionManager
@@ -50,7 +50,7 @@ class JoinHandler:
         self,
         manager: ConnectionManager,
         replies: Replies,
-        conversations: Conversations,
+        entrance: Entrance,
         replayer: Replayer,
         listener: Listener,
         statuses: AIStatuses,
@@ -60,7 +60,7 @@ class JoinHandler:
     ) -> None:
         self._manager = manager
         self._replies = replies
-        self._conversations = conversations
+        self._entrance = entrance
         self._replayer = replayer
         self._listener = listener
         self._statuses = statuses
@@ -75,16 +75,7 @@ class JoinHandler:
             return _TOO_OFTEN
         room = self._manager.hold(request.conversation_id)
         try:
-            if (refusal := self._admission.refusal(request, room)) is not None:
-                return refusal
-            conversation = await self._open(room, request)
-            if self.is_draining:
-                return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
-            if isinstance(conversation, Refusal):
-                return conversation
-            if (refusal := self._admission.refusal(request, room)) is not None:  # others came meanwhile
-                return refusal
-            return self._let_in(request, socket, room, conversation)
+            return await self._come_in(request, socket, room)
         except StoreUnavailable:
             return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
         except Exception:
@@ -99,22 +90,33 @@ class JoinHandler:
         finally:
             self._manager.release(room)
 
-    async def _open(self, room: Room, request: JoinRequest) -> Conversation | Refusal:
-        conversation = await self._conversations.find(room)
-        if conversation is None:
-            if not self._config.auto_create:
-                return Refusal(CloseCode.POLICY_VIOLATION, "unknown conversation", "unknown_conversation")
-            conversation, _ = await self._conversations.create(room, request.user_id)
-        if conversation.user_id != request.user_id:
-            return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
-        return conversation
+    async def _come_in(self, request: JoinRequest, socket: Socket, room: Room) -> Connection | Refusal:
+        """Looks after each await whether the device may still come in. Raises StoreUnavailable."""
+        if (refusal := self._why_not(request, room)) is not None:
+            return refusal
+        conversation = await self._entrance.open(room, request)
+        if isinstance(conversation, Refusal):
+            return conversation
+        if (refusal := self._why_not(request, room)) is not None:
+            return refusal
+        place = await self._entrance.take_place(room, request)
+        if isinstance(place, Refusal):
+            return place
+        return self._let_in(request, socket, room, conversation, place)
+
+    def _why_not(self, request: JoinRequest, room: Room) -> Refusal | None:
+        if self.is_draining:
+            return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
+        return self._admission.refusal(request, room)
 
     def _let_in(
-        self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation
+        self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation, place: str
     ) -> Connection:
         """Without an await: nothing can be delivered between the plan and the membership."""
-        connection, session = self._manager.connect(socket, request, room, self._listener, time.monotonic())
+        now = time.monotonic()
+        connection, session = self._manager.connect(socket, request, room, self._listener, now, place)
         self._admission.enter(connection)
+        self._entrance.came_in(connection)
         replay = plan_replay(
             room.last_seq,
             conversation.epoch,

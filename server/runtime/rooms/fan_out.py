@@ -18,6 +18,9 @@ class FanOut:
     `catch_up(room, seq)` has the live devices of a room read from the store what they lack up to seq.
     """
 
+    is_heard_elsewhere = False
+    """Whether there may be devices on other nodes, for which a message's frame is needed too."""
+
     def __init__(self, replies: Replies, ids: IdMaker, catch_up: Callable[[Room, int], None]) -> None:
         self._replies = replies
         self._ids = ids

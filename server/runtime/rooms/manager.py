@@ -50,14 +50,20 @@ class ConnectionManager:
     # ---- membership -------------------------------------------------------------------------------
 
     def connect(
-        self, socket: Socket, request: JoinRequest, room: Room, listener: Listener, now: float
+        self,
+        socket: Socket,
+        request: JoinRequest,
+        room: Room,
+        listener: Listener,
+        now: float,
+        connection_id: str,
     ) -> tuple[Connection, Session]:
         """Adds a device to its room; an older connection of the same device is closed first (4500)."""
         client_id = request.client_id or self._ids.new()
         self._replace(client_id, room)
         session = self._sessions.open(room.conversation_id, client_id, request.session_id, now)
         info = ConnectionInfo(
-            connection_id=self._ids.new(),
+            connection_id=connection_id,
             user_id=request.user_id,
             conversation_id=room.conversation_id,
             client_id=client_id,

@@ -71,8 +71,9 @@ class Outgoing(ABC):
             self.begin_answer()  # it is still owed, so that a device which only sends is slowed down
 
     def begin_replay(self) -> None:
-        """Hold ACKs back: messages will come by `write_replay` until the manager's `go_live`."""
-        self._held_acks = []
+        """Hold ACKs back until `end_replay`: of messages that the device is not sent yet."""
+        if self._held_acks is None:
+            self._held_acks = []
 
     def write_replay(self, frames: list[bytes]) -> None:
         """Write frames past the outbox's bounds; await `writable` between two pages."""

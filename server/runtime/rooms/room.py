@@ -87,6 +87,12 @@ class Room:
         return self.conversation.key
 
     @property
+    def epoch(self) -> str:
+        """The name of the conversation's log."""
+        assert self.conversation is not None
+        return self.conversation.epoch
+
+    @property
     def ai_id(self) -> str:
         """The id of the conversation's AI."""
         assert self.conversation is not None

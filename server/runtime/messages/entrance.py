@@ -1,0 +1,35 @@
+"""The conversation that a device asks for, and its place in it."""
+
+from server.core.join_request import JoinRequest, Refusal
+from server.core.model import Conversation
+from server.protocol import CloseCode
+from server.runtime.base.ids import IdMaker
+from server.runtime.messages.conversations import Conversations
+from server.runtime.rooms.room import Connection, Room
+
+
+class Entrance:
+    """Of a node that is alone: whoever else is in the conversation is here."""
+
+    def __init__(self, conversations: Conversations, ids: IdMaker, auto_create: bool) -> None:
+        self._conversations = conversations
+        self._ids = ids
+        self._auto_create = auto_create
+
+    async def open(self, room: Room, request: JoinRequest) -> Conversation | Refusal:
+        """Finds the conversation of a held room, or makes it for the user. Raises StoreUnavailable."""
+        conversation = await self._conversations.find(room)
+        if conversation is None:
+            if not self._auto_create:
+                return Refusal(CloseCode.POLICY_VIOLATION, "unknown conversation", "unknown_conversation")
+            conversation, _ = await self._conversations.create(room, request.user_id)
+        if conversation.user_id != request.user_id:
+            return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
+        return conversation
+
+    async def take_place(self, room: Room, request: JoinRequest) -> str | Refusal:
+        """Returns the id of the connection to be; no other node has one of the same device then."""
+        return self._ids.new()
+
+    def came_in(self, connection: Connection) -> None:
+        """Note that the connection with the id that was given is there."""
