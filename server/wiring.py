@@ -20,8 +20,9 @@ from server.api.conversations import ConversationResource
 from server.api.export import UserExport
 from server.api.health import HealthCheck
 from server.api.history import History
-from server.api.operations import Operations
+from server.api.operations import NodeDrain, Operations
 from server.api.stats import Stats
+from server.api.status import OwnStatus
 from server.api.users import UserResource
 from server.api.websocket import HandshakeChecks
 from server.core.connection_limits import ConnectionLimits, Network
@@ -53,8 +54,7 @@ class Services:
 
     node: Node
     checks: HandshakeChecks
-    health: HealthCheck
-    stats: Stats
+    status: OwnStatus
     ai_messages: AIMessages
     ai_streams: AIStreams
     ai_signals: AISignals
@@ -119,23 +119,13 @@ def node_config(settings: Settings) -> NodeConfig:
 
 def _services(settings: Settings, node: Node) -> Services:
     store, conversations = node.store, node.conversations
-    health = HealthCheck(VERSION, store, node.delivery, node.joins)
     rooms = AIRooms(node.manager, conversations)
     longest = settings.limits.max_ai_text_length
     origins = settings.server.allowed_origins
     return Services(
         node=node,
         checks=HandshakeChecks(node.admission, origins, node.tokens),
-        health=health,
-        stats=Stats(
-            health,
-            node.ids.prefix,
-            store.backend,
-            node.manager,
-            node.metrics,
-            node.delivery,
-            node.answer_figures,
-        ),
+        status=_own_status(node),
         ai_messages=AIMessages(rooms, node.speech, node.streams, node.ids, longest),
         ai_streams=AIStreams(rooms, node.streams, node.speech, node.ids, longest),
         ai_signals=AISignals(rooms, node.typing, node.receipts, node.statuses),
@@ -143,9 +133,23 @@ def _services(settings: Settings, node: Node) -> Services:
         conversations=ConversationResource(node.manager, conversations, store, node.announcer),
         users=UserResource(conversations, store, node.presence, node.metrics),
         export=UserExport(store),
-        operations=Operations(node.manager, store, node.announcer, node.shutdown, node.background, longest),
+        operations=Operations(node.manager, store, node.announcer, longest),
         ai_service=AIService(store, node.deliveries),
     )
+
+
+def _own_status(node: Node) -> OwnStatus:
+    health = HealthCheck(VERSION, node.store, node.delivery, node.joins)
+    stats = Stats(
+        health,
+        node.ids.prefix,
+        node.store.backend,
+        node.manager,
+        node.metrics,
+        node.delivery,
+        node.answer_figures,
+    )
+    return OwnStatus(health, stats, NodeDrain(node.manager, node.shutdown, node.background))
 
 
 def make_store(settings: Settings) -> MessageStore:

@@ -7,7 +7,7 @@ import typer
 from chatctl.options import Config, command_app, examples
 from chatctl.output import warn
 from chatctl.settings import settings_of
-from server.main import serve
+from server.serving import serve
 from server.settings import warnings
 
 app = command_app()

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -26,8 +26,21 @@ class Health(BaseModel):
     uptime_seconds: float
 
 
+class Condition(Protocol):
+    """How a process is, or a machine."""
+
+    @property
+    def version(self) -> str:
+        """The server's."""
+        ...
+
+    async def health(self) -> Health:
+        """Return the body of GET /health."""
+        ...
+
+
 class HealthCheck:
-    """How the server is: since when it runs, and whether it takes work."""
+    """Tells since when this process runs, and whether it takes work."""
 
     def __init__(self, version: str, store: MessageStore, delivery: Delivery, joins: JoinHandler) -> None:
         self.version = version
@@ -50,6 +63,7 @@ class HealthCheck:
         return "ok" if self._delivery.is_saving else "unavailable"
 
     async def health(self) -> Health:
+        """Return the body of GET /health; asks the store."""
         store: HealthStatus = (
             "ok" if self._delivery.is_saving and await self._store.is_healthy() else "unavailable"
         )
@@ -68,7 +82,7 @@ def _page_link(request: Request) -> dict[str, str]:
     return {}
 
 
-def health_router(condition: HealthCheck) -> APIRouter:
+def health_router(condition: Condition) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.head("/", include_in_schema=False)

@@ -1,6 +1,6 @@
 """What operators do: announce, close a connection, empty the node."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import structlog
 from fastapi import APIRouter, Body
@@ -57,6 +57,43 @@ class Draining(BaseModel):
     connections: int = Field(description="Still open.", examples=[1200])
 
 
+class Drain(Protocol):
+    """Empties a process, or all of a machine."""
+
+    async def begin(self, per_second: int) -> Draining:
+        """Close so many connections a second; asked again, go on at the new pace."""
+        ...
+
+    async def undo(self) -> None:
+        """Take connections again. Raises ApiError once the process is about to end."""
+        ...
+
+
+class NodeDrain:
+    """Empties this process."""
+
+    def __init__(self, manager: ConnectionManager, shutdown: Shutdown, background: Background) -> None:
+        self._manager = manager
+        self._shutdown = shutdown
+        self._background = background
+
+    async def begin(self, per_second: int) -> Draining:
+        """Close so many connections a second; asked again, go on at the new pace."""
+        self._shutdown.begin_draining()
+        self._background.run(self._shutdown.empty(per_second), "drain")
+        log.info("draining", per_second=per_second, connections=self._manager.current)
+        return Draining(connections=self._manager.current)
+
+    async def undo(self) -> None:
+        """Take connections again, also where nothing was drained.
+
+        Raises ApiError once the process is about to end.
+        """
+        if not self._shutdown.stop_emptying():
+            raise ApiError(SHUTTING_DOWN)
+        log.info("takes connections again", connections=self._manager.current)
+
+
 class Operations:
     """Raises ApiError, StoreUnavailable."""
 
@@ -65,15 +102,11 @@ class Operations:
         manager: ConnectionManager,
         store: MessageStore,
         announcer: Announcer,
-        shutdown: Shutdown,
-        background: Background,
         max_length: int,
     ) -> None:
         self._manager = manager
         self._store = store
         self._announcer = announcer
-        self._shutdown = shutdown
-        self._background = background
         self._max_length = max_length
 
     async def announce(self, request: Announcement) -> Told:
@@ -97,21 +130,8 @@ class Operations:
         connection.close(CloseCode.NORMAL, "closed by an operator")
         log.info("closed by an operator", **connection.info.context())
 
-    def drain(self, per_second: int) -> Draining:
-        """Asked again, it goes on at the new pace."""
-        self._shutdown.begin_draining()
-        self._background.run(self._shutdown.empty(per_second), "drain")
-        log.info("draining", per_second=per_second, connections=self._manager.current)
-        return Draining(connections=self._manager.current)
 
-    def undo_drain(self) -> None:
-        """Also where nothing was drained; not once the process is about to end."""
-        if not self._shutdown.stop_emptying():
-            raise ApiError(SHUTTING_DOWN)
-        log.info("takes connections again", connections=self._manager.current)
-
-
-def operations_router(operations: Operations) -> APIRouter:
+def operations_router(operations: Operations, drain: Drain) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["operations"], route_class=StrictJsonRoute)
 
     @router.post("/system-messages", responses=write_responses(404))
@@ -125,17 +145,17 @@ def operations_router(operations: Operations) -> APIRouter:
         operations.kick(connection_id)
 
     @router.post("/drain", status_code=202, responses=write_responses())
-    async def drain(request: Annotated[DrainRequest | None, Body()] = None) -> Draining:
+    async def begin_drain(request: Annotated[DrainRequest | None, Body()] = None) -> Draining:
         """Empties this node gently; the process stays until it is stopped.
 
         No new connections, REST writes get 503, /health says draining, and each open connection gets
         SYSTEM shutdown and is closed with 1001.
         """
-        return operations.drain((request or DrainRequest()).per_second)
+        return await drain.begin((request or DrainRequest()).per_second)
 
     @router.delete("/drain", status_code=204, responses=write_responses())
     async def undo_drain() -> None:
         """Lets the node take connections and writes again. Those that it had told to leave are gone."""
-        operations.undo_drain()
+        await drain.undo()
 
     return router

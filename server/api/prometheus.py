@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from server.api.errors import error_responses
-from server.api.stats import Stats
+from server.api.stats import Statistics
 from server.core.breaker import BREAKER_STATES
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -93,7 +93,7 @@ def render(stats: dict[str, Any]) -> bytes:
     return generate_latest(registry)
 
 
-def prometheus_router(stats: Stats) -> APIRouter:
+def prometheus_router(stats: Statistics) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.get("/metrics", response_class=Response, responses=error_responses())

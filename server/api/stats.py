@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from fastapi import APIRouter, Query
 
 from server.api.errors import error_responses
 from server.api.health import HealthCheck
+from server.core.latency import summarize_durations
 from server.core.timestamps import rfc3339
 from server.protocol import MAX_LISTED
 from server.runtime.answers.figures import AnswerFigures
@@ -24,6 +25,19 @@ from server.runtime.rooms.room import Connection, Room
 
 _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 Limit = Annotated[int, Query(ge=1, le=MAX_LISTED)]
+ListName = Literal["connections", "conversations", "events", "errors"]
+
+
+class Statistics(Protocol):
+    """What the routes show: a process's own figures, or a machine's."""
+
+    async def document(self) -> dict[str, Any]:
+        """Return the body of GET /stats."""
+        ...
+
+    async def listed(self, name: ListName, limit: int) -> dict[str, Any]:
+        """Return the body of GET /stats/{name}: the first `limit` of the list."""
+        ...
 
 
 @dataclass(slots=True)
@@ -43,7 +57,7 @@ class _CpuMeter:
 
 
 class Stats:
-    """Reads what others own."""
+    """Reads what others own in this process."""
 
     def __init__(
         self,
@@ -65,7 +79,7 @@ class Stats:
         self._cpu = _CpuMeter()
 
     async def document(self) -> dict[str, Any]:
-        """Times in seconds or milliseconds as their names say."""
+        """Return the body of GET /stats: times in seconds or milliseconds as their names say."""
         metrics = self._metrics
         return {
             "server": self._server(),
@@ -77,6 +91,22 @@ class Stats:
             "ai": await self._answers.read(),
             "errors": {"total": metrics.errors_total, "last_minute": metrics.errors_last_minute},
             "process": self._process(),
+        }
+
+    async def parts(self) -> dict[str, Any]:
+        """Return the document together with what the figures of several processes are computed from."""
+        metrics, manager = self._metrics, self._manager
+        return {
+            "document": await self.document(),
+            "latencies": {
+                "ack": metrics.ack_latency.latencies(),
+                "commit": metrics.commit_latency.latencies(),
+            },
+            "durations": list(metrics.durations),
+            "users": list(manager.users),
+            "conversations": [room.conversation_id for room in manager.rooms()],
+            "batches": metrics.batches,
+            "batched": metrics.batched,
         }
 
     def _server(self) -> dict[str, Any]:
@@ -96,12 +126,12 @@ class Stats:
             "current": manager.current,
             "peak": metrics.connections_peak,
             "total": metrics.connections_total,
-            "users": manager.users,
+            "users": len(manager.users),
             "conversations": sum(1 for _ in manager.rooms()),
             "reconnections": metrics.reconnections,
             "rejected": dict(metrics.rejected),
             "closed": dict(metrics.closed),
-            "duration_seconds": metrics.duration_summary(),
+            "duration_seconds": summarize_durations(metrics.durations),
         }
 
     def _messages(self) -> dict[str, Any]:
@@ -132,19 +162,19 @@ class Stats:
             "event_loop_lag_ms": self._metrics.loop_lag.summary()["p99"],
         }
 
-    def connections(self, limit: int) -> dict[str, Any]:
-        return _listed((_connection_row(c) for c in self._manager.connections()), limit)
-
-    def conversations(self, limit: int) -> dict[str, Any]:
-        return _listed((_room_row(room) for room in self._manager.rooms()), limit)
-
-    def events(self, limit: int) -> dict[str, Any]:
-        """The newest first."""
-        return _listed(_dated(reversed(self._metrics.events)), limit)
-
-    def errors(self, limit: int) -> dict[str, Any]:
-        """The newest first."""
-        return _listed(_dated(reversed(self._metrics.errors)), limit)
+    async def listed(self, name: ListName, limit: int) -> dict[str, Any]:
+        """Return the body of GET /stats/{name}; events and errors with the newest first."""
+        rows: Iterable[dict[str, Any]]
+        match name:
+            case "connections":
+                rows = map(_connection_row, self._manager.connections())
+            case "conversations":
+                rows = map(_room_row, self._manager.rooms())
+            case "events":
+                rows = _dated(reversed(self._metrics.events))
+            case "errors":
+                rows = _dated(reversed(self._metrics.errors))
+        return _listed(rows, limit)
 
 
 def _rss_bytes() -> int:
@@ -199,7 +229,7 @@ def _room_row(room: Room) -> dict[str, Any]:
     }
 
 
-def stats_router(stats: Stats) -> APIRouter:
+def stats_router(stats: Statistics) -> APIRouter:
     router = APIRouter(prefix="/stats", tags=["status"])
 
     @router.get("", responses=error_responses())
@@ -210,21 +240,21 @@ def stats_router(stats: Stats) -> APIRouter:
     @router.get("/connections", responses=error_responses())
     async def connections(limit: Limit = 100) -> dict[str, Any]:
         """Live connections."""
-        return stats.connections(limit)
+        return await stats.listed("connections", limit)
 
     @router.get("/conversations", responses=error_responses())
     async def conversations(limit: Limit = 100) -> dict[str, Any]:
         """Conversations that somebody is connected to."""
-        return stats.conversations(limit)
+        return await stats.listed("conversations", limit)
 
     @router.get("/events", responses=error_responses())
     async def events(limit: Limit = 100) -> dict[str, Any]:
         """The last connects, reconnects, replacements and disconnects, the newest first."""
-        return stats.events(limit)
+        return await stats.listed("events", limit)
 
     @router.get("/errors", responses=error_responses())
     async def errors(limit: Limit = 100) -> dict[str, Any]:
         """The last errors and NACKs with their context, the newest first."""
-        return stats.errors(limit)
+        return await stats.listed("errors", limit)
 
     return router

@@ -7,7 +7,6 @@ from server.settings.schema import SECTIONS, Settings
 
 NOT_BUILT_YET = frozenset(
     {
-        "server.workers",
         "store.retention",
         "backplane.*",
         "moderation.*",

@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from server.transport.binding import bind
 from server.transport.http_protocol import HttpProtocol
 from server.transport.limits import Limits
 from server.transport.websocket_protocol import WebSocketProtocol
@@ -49,7 +50,8 @@ class Server(uvicorn.Server):
     process is killed. A SIGHUP comes when its terminal is closed, often twice, and is ignored under nohup.
     SIGUSR1 and SIGUSR2 do nothing.
 
-    `grace`: seconds from the signal to the end. `on_started` gets the address that is listened on;
+    `grace`: seconds from the signal to the end. `shares_port`: with other processes that share it.
+    `on_started` gets the address that is listened on;
     `serve` raises OSError where it cannot be.
     """
 
@@ -59,15 +61,18 @@ class Server(uvicorn.Server):
         drain: Callable[[], Awaitable[None]],
         grace: float,
         on_started: Callable[[str, int], None],
+        *,
+        shares_port: bool = False,
     ) -> None:
         super().__init__(config)
+        self._shares_port = shares_port
         self._drain = drain
         self._grace = grace
         self._on_started = on_started
         self._is_told_to_end = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        listener = _listen(self.config.host, self.config.port)
+        listener = bind(self.config.host, self.config.port, shared=self._shares_port)
         await super().startup([listener])
         host, port = listener.getsockname()[:2]
         self._on_started(host, port)
@@ -98,7 +103,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._end)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            handlers[signal.SIGHUP] = self._hang_up
+            handlers[signal.SIGHUP] = self.hang_up
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         for number, handler in handlers.items():
@@ -114,19 +119,6 @@ class Server(uvicorn.Server):
             os._exit(_FORCED)
         self._is_told_to_end = self.should_exit = True
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Begin the orderly end; asked again, go on with it."""
         self.should_exit = True
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Raises OSError."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener

@@ -79,18 +79,6 @@ class Metrics:
         """Saved messages a second over the last ten."""
         return (self._saved_at_tick[-1] - self._saved_at_tick[0]) / _RATE_SECONDS
 
-    def duration_summary(self) -> dict[str, float]:
-        """Of the last connections that ended: `mean`, `p50`, `p95`, `max` in seconds."""
-        if not (durations := sorted(self.durations)):
-            return {"mean": 0.0, "p50": 0.0, "p95": 0.0, "max": 0.0}
-        last = len(durations) - 1
-        return {
-            "mean": round(sum(durations) / len(durations), 3),
-            "p50": round(durations[last // 2], 3),
-            "p95": round(durations[round(last * 0.95)], 3),
-            "max": round(durations[-1], 3),
-        }
-
     @property
     def errors_last_minute(self) -> int:
         since = time.monotonic() - 60

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import structlog
 
@@ -180,8 +180,9 @@ class ConnectionManager:
         return len(self._connections)
 
     @property
-    def users(self) -> int:
-        return len(self._users)
+    def users(self) -> Collection[str]:
+        """Those with a connection."""
+        return self._users.keys()
 
     # ---- within ---------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.latency import SLOTS, LatencyWindow
+from server.core.latency import SLOTS, LatencyWindow, merged, summarize_durations
 
 
 def test_nothing_measured_is_zero() -> None:
@@ -55,3 +55,17 @@ def test_a_minute_is_remembered_and_then_forgotten() -> None:
     assert window.summary()["max"] == 1000.0
     window.advance()
     assert window.summary()["max"] == window.summary()["p50"] == 0.0
+
+
+def test_latencies_of_several_processes_are_those_of_one_that_had_them_all() -> None:
+    one, other, all_of_them = LatencyWindow(), LatencyWindow(), LatencyWindow()
+    for number in range(1, 100):
+        (one if number % 3 else other).record(number / 1000)
+        all_of_them.record(number / 1000)
+    assert merged([one.latencies(), other.latencies()]).summary() == all_of_them.summary()
+
+
+def test_durations_are_summarized_in_any_order() -> None:
+    assert set(summarize_durations([]).values()) == {0.0}
+    durations = (float(seconds) for seconds in range(101, 0, -1))
+    assert summarize_durations(durations) == {"mean": 51.0, "p50": 51.0, "p95": 96.0, "max": 101.0}

@@ -20,13 +20,6 @@ def test_the_message_rate_is_that_of_the_last_ten_seconds() -> None:
     assert metrics.rate_per_second == 0.0
 
 
-def test_durations_are_of_the_connections_that_ended() -> None:
-    metrics = Metrics()
-    assert set(metrics.duration_summary().values()) == {0.0}
-    metrics.durations.extend(float(seconds) for seconds in range(1, 102))
-    assert metrics.duration_summary() == {"mean": 51.0, "p50": 51.0, "p95": 96.0, "max": 101.0}
-
-
 def test_the_last_events_and_errors_are_kept_and_all_errors_counted() -> None:
     metrics = Metrics(kept_events=2, kept_errors=2)
     for number in range(5):
