@@ -18,7 +18,7 @@ from server.runtime.answers.streams import Streams
 from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.room import Room
 
-_ANSWERED: Final = Refused(
+TURN_ANSWERED: Final = Refused(
     ErrorCode.CONFLICT, "message_id: that turn was answered under another id, or cancelled"
 )
 
@@ -77,9 +77,7 @@ class AIMessages:
                     await self._speech.show_typing(room)
                 answers = answered_turn(room, message_id)
                 self._streams.silence(room, message_id)
-                spoken = await self._speech.say(
-                    room, message_id, request.message, answers=answers, may_be_late=True
-                )
+                spoken = await self._speech.say(room, message_id, request.message, answers=answers)
         except StoreUnavailable:
             raise ApiError(STORE_UNAVAILABLE, request.message_id) from None
         if isinstance(spoken, Refused):
@@ -111,7 +109,7 @@ def check_answer(spoken: Spoken | None, message_id: str) -> None:
     Raises ApiError.
     """
     if spoken is not None and spoken.duplicate and not spoken.seq:
-        raise ApiError(_ANSWERED, message_id)
+        raise ApiError(TURN_ANSWERED, message_id)
 
 
 def _about_message(why: Refused) -> Refused:

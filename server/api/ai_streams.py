@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.api.ai_messages import AIMessageAck, answered_turn, check_answer
+from server.api.ai_messages import TURN_ANSWERED, AIMessageAck, answered_turn, check_answer
 from server.api.ai_room import AIRooms
 from server.api.errors import ApiError, write_responses
 from server.core.model import STORE_UNAVAILABLE, Refused, StoredMessage
@@ -80,7 +80,9 @@ class AIStreams:
                 if wish.message_id and (known := await self._speech.find(room, message_id)) is not None:
                     return _EarlyAnswer(_of_known(room, known))
                 answers, keeps_part = answered_turn(room, message_id), wish.on_abort == "save"
-                stream = self._streams.open(room, message_id, answers, keeps_part, may_be_late=True)
+                if not await self._speech.is_wanted(room, answers):  # no device is shown any of it
+                    raise ApiError(TURN_ANSWERED, message_id)
+                stream = self._streams.open(room, message_id, answers, keeps_part)
                 if stream is None:
                     raise ApiError(_BEING_WRITTEN, message_id)
                 writer = _Writer(stream, parser, self._too_long)

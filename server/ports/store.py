@@ -123,6 +123,7 @@ class MessageLog(Protocol):
         which they were made.
 
         A draft that answers a turn moves ANSWERED in the same commit. Where that is there already, it is
+        saved if the turn's answer is still awaited (see TurnStore), which it is no longer then. Else it is
         not saved but a duplicate: of what is stored under its id, or with seq 0 where the turn was
         answered under another id, or by an advance.
         """
@@ -196,6 +197,9 @@ class TurnStore(Protocol):
     owed nothing. A conversation owes one turn at a time. ANSWERED moving forward, by `advance` or with an
     answer, ends the turn in the same commit, or leaves what is beyond as the next one, not yet tried.
 
+    A turn that counts as answered may still await its answer: it was taken by a service that answers later,
+    and nobody has cancelled it since; or it is a dead letter, which goes when its answer is saved.
+
     Methods raise StoreUnavailable; then a change may have been made all the same, and may be made again.
     """
 
@@ -220,6 +224,25 @@ class TurnStore(Protocol):
 
     async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
         """Makes a turn whose extent is fixed a dead letter, and counts it as answered; False as above."""
+        ...
+
+    async def take(self, key: int, seq: int, until: int) -> bool:
+        """Counts a turn, of which `seq` is the last, as answered, though its answer is awaited.
+
+        `until` (ms since the epoch) it can be cancelled. It is no dead letter any more, if it was one. False
+        where it was answered meanwhile.
+        """
+        ...
+
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+        """Awaits no answer any more to a taken turn that can be cancelled; how many those were.
+
+        `seq` None: to none of the conversation's but those that end with one of `kept`.
+        """
+        ...
+
+    async def is_answered(self, key: int, seq: int) -> bool:
+        """Tells whether no answer to the turn, of which `seq` is the last, would be saved under a new id."""
         ...
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:

@@ -9,6 +9,7 @@ from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.ports import Backplane, MessageStore, Notifier, Responder
 from server.runtime.answers.ai_speech import AISpeech
+from server.runtime.answers.cancellations import Cancellations
 from server.runtime.answers.events import Events
 from server.runtime.answers.failing import Failures
 from server.runtime.answers.figures import AnswerFigures
@@ -18,7 +19,6 @@ from server.runtime.answers.news import UndeliveredNews
 from server.runtime.answers.replays import Replays
 from server.runtime.answers.service import Deliveries
 from server.runtime.answers.streams import StreamConfig, Streams
-from server.runtime.answers.taken import TakenTurns
 from server.runtime.answers.turns import TurnConfig, Turns
 from server.runtime.base.background import Background
 from server.runtime.base.ids import IdMaker
@@ -240,13 +240,11 @@ class Node:
     def _build_answers(self) -> None:
         config = self._config
         is_service = self._responder is not None and config.turns.fixes_turns
-        self._taken = TakenTurns(self.manager, self.typing, config.ai_typing_timeout, is_service)
         self.speech = AISpeech(
             self.store,
             self.delivery,
             self.typing,
             config.typing_delay,
-            self._taken,
             self.simulated,
             self._is_news,
             self._wake_news,
@@ -260,19 +258,20 @@ class Node:
             self.background,
             config.streams,
         )
-        self.handlers.when_cancelled(self._cancel)
         gate = self._gate if is_service else None
         self._failures = Failures(self.store, self.fan_out, self.metrics, config.turns.retry, self._gate)
         self.turns: Turns | None = None
         self._replays: Replays | None = None
         if self._responder is not None:
             self._build_turns(self._responder, gate)
+        cancellations = Cancellations(self.store, self.streams, self.typing, self.turns)
+        self.handlers.when_cancelled(cancellations.cancel)
         self._build_events()
         self.deliveries = Deliveries(self.store, self._gate, self._replays)
         self.answer_figures = AnswerFigures(self.store, self.streams, self.metrics, self._gate)
 
     def _build_turns(self, responder: Responder, gate: Gate | None) -> None:
-        config = self._config.turns
+        config, patience = self._config.turns, self._config.ai_typing_timeout
         self.turns = Turns(
             self.manager,
             self.conversations,
@@ -286,7 +285,7 @@ class Node:
             self.trace,
             self.background,
             config,
-            self._taken,
+            patience,
             self._failures,
             gate,
         )
@@ -301,6 +300,7 @@ class Node:
                 self._failures,
                 gate,
                 config.history,
+                patience,
             )
 
     def _build_events(self) -> None:
@@ -327,11 +327,6 @@ class Node:
     def _wake_news(self) -> None:
         if self._news is not None:
             self._news.wake()
-
-    def _cancel(self, room: Room, message_id: str | None) -> bool:
-        """Stop what is being written, and what is being prepared."""
-        is_prepared = self.turns is not None and self.turns.cancel(room, message_id)
-        return self.streams.cancel(room, message_id) or is_prepared
 
     def _build_process(self) -> None:
         config, join = self._config, self._config.join

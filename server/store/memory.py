@@ -32,6 +32,7 @@ class _Log:
     by_id: dict[str, StoredMessage] = field(default_factory=dict)
     positions: dict[Position, int] = field(default_factory=dict)
     turn: OwedTurn | None = None
+    taken: dict[int, int] = field(default_factory=dict)  # until when they can be cancelled, by seq
     undelivered: set[int] = field(default_factory=set)  # seqs
     created_at: int = 0
 
@@ -135,6 +136,25 @@ class MemoryStore:
         self._next_letter += 1
         return self._move(self._logs[key], Position.ANSWERED, last)
 
+    async def take(self, key: int, seq: int, until: int) -> bool:
+        if (log := self._logs.get(key)) is None:
+            return False
+        is_awaited = self._await_no_longer(log, seq)
+        if not (self._move(log, Position.ANSWERED, seq) or is_awaited):
+            return False
+        log.taken[seq] = until
+        return True
+
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+        taken = self._log(key).taken
+        found = [it for it, until in taken.items() if until > now and seq in (None, it) and it not in kept]
+        for it in found:
+            del taken[it]
+        return len(found)
+
+    async def is_answered(self, key: int, seq: int) -> bool:
+        return self._is_answered(self._log(key), seq)
+
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         return list(reversed(self._letters.values()))[:limit]
 
@@ -158,12 +178,11 @@ class MemoryStore:
     async def delete_dead_letters(self, conversation_id: str) -> int:
         found = [letter.id for letter in self._letters.values() if letter.conversation_id == conversation_id]
         for id in found:
-            await self.delete_dead_letter(id)
+            self._drop_letter(id)
         return len(found)
 
     async def delete_dead_letter(self, id: int) -> None:
-        self._letters.pop(id, None)
-        self._due.discard(id)
+        self._drop_letter(id)
 
     async def pause(self, pause: Pause) -> None:
         self._pause = self._pause or pause
@@ -201,7 +220,7 @@ class MemoryStore:
             return Outcome.refused(CONVERSATION_GONE)
         if stored := log.by_id.get(draft.message_id):
             return self._settle_resend(log, draft, stored)
-        if draft.answers is not None and draft.answers <= log.positions.get(Position.ANSWERED, 0):
+        if draft.answers is not None and self._is_answered(log, draft.answers):
             return Outcome.duplicate(0)
         if not _is_storable(draft.data):
             return Outcome.refused(CANNOT_BE_STORED)
@@ -223,8 +242,27 @@ class MemoryStore:
             log.turn = _turn_of(log, message)
         if draft.undelivered:
             log.undelivered.add(message.seq)
-        if draft.answers is not None:
-            self._move(log, Position.ANSWERED, draft.answers)
+        if draft.answers is not None and not self._move(log, Position.ANSWERED, draft.answers):
+            self._await_no_longer(log, draft.answers)
+
+    def _is_answered(self, log: _Log, seq: int) -> bool:
+        is_awaited = seq in log.taken or bool(self._letters_of(log, seq))
+        return seq <= log.positions.get(Position.ANSWERED, 0) and not is_awaited
+
+    def _await_no_longer(self, log: _Log, seq: int) -> bool:
+        """Whether the answer was awaited."""
+        found = self._letters_of(log, seq)
+        for id in found:
+            self._drop_letter(id)
+        return log.taken.pop(seq, None) is not None or bool(found)
+
+    def _letters_of(self, log: _Log, seq: int) -> list[int]:
+        name = (log.conversation.key, seq)
+        return [it.id for it in self._letters.values() if (it.conversation_key, it.last_seq) == name]
+
+    def _drop_letter(self, id: int) -> None:
+        self._letters.pop(id, None)
+        self._due.discard(id)
 
     def _create(self, new: NewConversation) -> Conversation:
         if (key := self._keys.get(new.id)) is None:

@@ -234,6 +234,15 @@ class SqliteStore:
     async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
         return await self._thread.submit(lambda: self._writer.give_up(turn, failed_at))
 
+    async def take(self, key: int, seq: int, until: int) -> bool:
+        return await self._thread.submit(lambda: self._writer.take(key, seq, until))
+
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+        return await self._change(lambda db: sqlite_turns.cancel_taken(db, key, seq, kept, now))
+
+    async def is_answered(self, key: int, seq: int) -> bool:
+        return await self._on_reader(lambda: sqlite_turns.is_answered(self._reader, key, seq))
+
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         return await self._on_reader(lambda: sqlite_turns.dead_letters(self._reader, limit))
 

@@ -13,6 +13,7 @@ _GONE: Final = (
     "DELETE FROM positions WHERE conversation = ?",
     "DELETE FROM turns WHERE conversation = ?",
     "DELETE FROM dead_letters WHERE conversation = ?",
+    "DELETE FROM taken WHERE conversation = ?",
     "DELETE FROM pauses WHERE conversation = ?",
     "DELETE FROM conversations WHERE key = ?",
     "INSERT INTO deleted (conversation) VALUES (?)",

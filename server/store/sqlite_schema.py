@@ -123,6 +123,15 @@ MIGRATIONS: Final = (
     INSERT INTO log (token, newest) VALUES ('', 0);
     CREATE TABLE deleted (conversation INTEGER PRIMARY KEY);
     """,
+    # Turns that count as answered, and whose answer the service gives later.
+    """
+    CREATE TABLE taken (
+        conversation INTEGER NOT NULL,
+        seq INTEGER NOT NULL,         -- the turn's last
+        until INTEGER NOT NULL,       -- it can be cancelled
+        PRIMARY KEY (conversation, seq)
+    ) WITHOUT ROWID;
+    """,
 )
 _READ_MS: Final = 5000  # for another process to let us read
 

@@ -1,5 +1,6 @@
 """What is owed, as SQLite keeps it: statements on a connection, within a transaction that is the caller's."""
 
+import json
 from typing import Any, Final
 
 import apsw
@@ -41,6 +42,19 @@ WHERE conversation = ? AND first_seq = ?"""
 _BURY: Final = """
 INSERT INTO dead_letters (conversation, first_seq, last_seq, attempts, last_error, failed_at)
 SELECT conversation, first_seq, ?, ?, ?, ? FROM turns WHERE conversation = ? AND first_seq = ?"""
+_IS_AWAITED: Final = """
+SELECT EXISTS (SELECT 1 FROM taken WHERE conversation = ? AND seq = ?)
+    OR EXISTS (SELECT 1 FROM dead_letters WHERE conversation = ? AND last_seq = ?)"""
+_AWAIT_NO_LONGER: Final = (
+    "DELETE FROM taken WHERE conversation = ? AND seq = ?",
+    "DELETE FROM dead_letters WHERE conversation = ? AND last_seq = ?",
+)
+_TAKE: Final = "INSERT INTO taken (conversation, seq, until) VALUES (?, ?, ?)"
+_CANCEL_TAKEN: Final = """
+DELETE FROM taken WHERE conversation = ? AND until > ? AND seq = coalesce(?, seq)
+    AND seq NOT IN (SELECT value FROM json_each(?))"""
+_IS_ANSWERED: Final = """
+SELECT EXISTS (SELECT 1 FROM positions WHERE conversation = ? AND position = 'answered' AND seq >= ?)"""
 _DEAD_LETTER: Final = """
 SELECT d.id, d.conversation, c.id, d.first_seq, d.last_seq, d.attempts, d.last_error, d.failed_at
 FROM dead_letters d JOIN conversations c ON c.key = d.conversation """
@@ -118,6 +132,37 @@ def bury(db: apsw.Connection, turn: OwedTurn, failed_at: int) -> bool:
     values = (turn.last_seq, turn.attempts, turn.last_error, failed_at)
     db.execute(_BURY, (*values, turn.conversation_key, turn.first_seq))
     return db.changes() > 0
+
+
+def is_awaited(db: apsw.Connection, key: int, seq: int) -> bool:
+    """Tells whether the answer to a turn that counts as answered is still awaited."""
+    return bool(db.execute(_IS_AWAITED, (key, seq, key, seq)).get)
+
+
+def await_no_longer(db: apsw.Connection, key: int, seq: int) -> bool:
+    """Ends that; whether it was awaited."""
+    changes = 0
+    for statement in _AWAIT_NO_LONGER:
+        db.execute(statement, (key, seq))
+        changes += db.changes()
+    return changes > 0
+
+
+def take(db: apsw.Connection, key: int, seq: int, until: int) -> None:
+    """Writes that the answer is awaited; the caller advances the position."""
+    db.execute(_TAKE, (key, seq, until))
+
+
+def cancel_taken(db: apsw.Connection, key: int, seq: int | None, kept: list[int], now: int) -> int:
+    db.execute(_CANCEL_TAKEN, (key, now, seq, json.dumps(kept)))
+    return db.changes()
+
+
+def is_answered(db: apsw.Connection, key: int, seq: int) -> bool:
+    with db:  # what is read belongs together
+        counts = bool(db.execute(_IS_ANSWERED, (key, seq)).get)
+        is_late = counts and is_awaited(db, key, seq)
+    return counts and not is_late
 
 
 def dead_letters(db: apsw.Connection, limit: int) -> list[DeadLetter]:

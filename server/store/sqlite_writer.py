@@ -34,7 +34,17 @@ from server.store.hashes import hash_of
 from server.store.restoring import NEWEST_ID, Mark, mark_of
 from server.store.sqlite_deletion import is_any_deleted, mark_deleted, remove_some
 from server.store.sqlite_file import SqliteFile
-from server.store.sqlite_turns import MESSAGE_COLUMNS, bury, mark_undelivered, message_of, owe, settle
+from server.store.sqlite_turns import (
+    MESSAGE_COLUMNS,
+    await_no_longer,
+    bury,
+    is_awaited,
+    mark_undelivered,
+    message_of,
+    owe,
+    settle,
+    take,
+)
 from server.store.stale_bytes import MOST_PAGES, extent, frames, is_stale
 
 T = TypeVar("T")
@@ -274,6 +284,18 @@ class SqliteWriter:
             )
         )
 
+    def take(self, key: int, seq: int, until: int) -> bool:
+        """See TurnStore.take."""
+
+        def do(db: apsw.Connection) -> bool:
+            is_awaited = await_no_longer(db, key, seq)
+            is_taken = self._move(key, Position.ANSWERED, seq) or is_awaited
+            if is_taken:
+                take(db, key, seq, until)
+            return is_taken
+
+        return self.change(do)
+
     def _advance(self, advance: Advance) -> bool:
         return self._move(advance.conversation_key, advance.position, advance.seq)
 
@@ -297,7 +319,12 @@ class SqliteWriter:
             if draft.undelivered:
                 mark_undelivered(self._db, key, seq)
             if draft.answers is not None:
-                self._move(key, Position.ANSWERED, draft.answers)
+                self._count_as_answered(key, draft.answers)
+
+    def _count_as_answered(self, key: int, seq: int) -> None:
+        """Raises _AnsweredBefore where this transaction has answered the turn already."""
+        if not (self._move(key, Position.ANSWERED, seq) or await_no_longer(self._db, key, seq)):
+            raise _AnsweredBefore
 
     def _delete(self, conversation_id: str) -> None:
         if (key := mark_deleted(self._db, conversation_id)) is not None:
@@ -455,9 +482,10 @@ class SqliteWriter:
 
     def _begin_ai_message(self, draft: Draft, head: _Head, seq: int) -> None:
         if draft.answers is not None:
-            if draft.answers <= head.answered:
+            if draft.answers > head.answered:
+                head.answered = draft.answers
+            elif not is_awaited(self._db, draft.conversation_key, draft.answers):
                 raise _AnsweredBefore
-            head.answered = draft.answers
         if draft.answers is not None or draft.undelivered:
             self._duties.append((draft, seq))
         head.ai_count += 1

@@ -80,6 +80,15 @@ class TimedStore:
     async def give_up(self, turn: OwedTurn, failed_at: int) -> bool:
         return await self._in_time(self._store.give_up(turn, failed_at))
 
+    async def take(self, key: int, seq: int, until: int) -> bool:
+        return await self._in_time(self._store.take(key, seq, until))
+
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+        return await self._in_time(self._store.cancel_taken(key, seq, kept, now))
+
+    async def is_answered(self, key: int, seq: int) -> bool:
+        return await self._in_time(self._store.is_answered(key, seq))
+
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         return await self._in_time(self._store.dead_letters(limit))
 

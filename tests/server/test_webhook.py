@@ -1,7 +1,7 @@
 """The application's own AI service, called by a real server: order, outages, restarts, late answers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from tests.support.device import CONVERSATION, Connect, Device
+from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer, running_server
 from tests.support.webhook_service import (
     SECRET,
@@ -31,6 +32,18 @@ def settings(service: WebhookService, **more: object) -> dict[str, object]:
         "ai__typing_delay": "[0, 0]",
         "ai__turn_wait": 0.05,
     } | more
+
+
+Store = dict[str, object]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """The settings of each store that is durable, for what has to be kept."""
+    if request.param == "sqlite":
+        return {}
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return {"store__url": postgres.url(request.getfixturevalue("postgres_database"))}
 
 
 def say(device: Device, id: str, text: str = "Hello") -> None:
@@ -122,17 +135,17 @@ def test_a_turn_is_tried_again_as_it_was_and_what_comes_meanwhile_is_the_next_on
 
 
 def test_what_a_turn_was_is_kept_over_a_kill_and_nothing_is_lost(
-    tmp_path: Path, connect_device: Connect
+    tmp_path: Path, connect_device: Connect, store: Store
 ) -> None:
     with webhook_service(lambda delivery: refusal(500)) as service:
-        with running_server(tmp_path, **settings(service)) as server:
+        with running_server(tmp_path, **settings(service, **store)) as server:
             phone = connect_device(server, "phone")
             say(phone, "m1", "One")
             service.wait_for(1)
             say(phone, "m2", "Two")
             server.kill()
         service.script = lambda delivery: message(f"answer to {' '.join(delivery.said)}")
-        with running_server(tmp_path, **settings(service)) as server:
+        with running_server(tmp_path, **settings(service, **store)) as server:
             until(lambda: len(answers(server)) == 2)
             assert answers(server) == [("answer-1", "answer to One"), ("answer-2", "answer to Two")]
         assert len({it.id for it in service.turns}) == 2
@@ -228,7 +241,7 @@ def test_retry_after_is_obeyed(tmp_path: Path, connect_device: Connect) -> None:
 
 
 def test_a_turn_that_the_service_cannot_take_becomes_a_dead_letter_and_can_be_sent_again(
-    tmp_path: Path, connect_device: Connect
+    tmp_path: Path, connect_device: Connect, store: Store
 ) -> None:
     def script(delivery: Delivery) -> Reply:
         is_poison = delivery.said == ["poison"] and "replayed" not in delivery.data
@@ -236,7 +249,7 @@ def test_a_turn_that_the_service_cannot_take_becomes_a_dead_letter_and_can_be_se
 
     with (
         webhook_service(script) as service,
-        running_server(tmp_path, **settings(service, ai__webhook_attempts=2)) as server,
+        running_server(tmp_path, **settings(service, **store, ai__webhook_attempts=2)) as server,
     ):
         phone = connect_device(server, "phone")
         say(phone, "m1", "poison")
@@ -290,15 +303,15 @@ def test_a_replay_that_fails_stays_a_dead_letter_and_can_be_dropped(
 
 
 def test_410_stops_all_deliveries_until_an_operator_resumes_them_also_over_a_restart(
-    tmp_path: Path, connect_device: Connect
+    tmp_path: Path, connect_device: Connect, store: Store
 ) -> None:
     with webhook_service(lambda delivery: refusal(410)) as service:
-        with running_server(tmp_path, **settings(service)) as server:
+        with running_server(tmp_path, **settings(service, **store)) as server:
             say(connect_device(server, "phone"), "m1")
             until(lambda: server.get("/stats").json()["ai"]["paused"])
             server.kill()
         service.script = lambda delivery: message("ok")
-        with running_server(tmp_path, **settings(service)) as server:
+        with running_server(tmp_path, **settings(service, **store)) as server:
             phone = connect_device(server, "phone", conversation="c_other", user="ann")
             say(phone, "m1")
             time.sleep(0.5)
@@ -312,11 +325,11 @@ def test_410_stops_all_deliveries_until_an_operator_resumes_them_also_over_a_res
 
 
 def test_a_turn_that_was_taken_is_answered_later_and_holds_up_nothing(
-    tmp_path: Path, connect_device: Connect
+    tmp_path: Path, connect_device: Connect, store: Store
 ) -> None:
     with (
         webhook_service(lambda delivery: refusal(202)) as service,
-        running_server(tmp_path, **settings(service)) as server,
+        running_server(tmp_path, **settings(service, **store)) as server,
     ):
         phone = connect_device(server, "phone")
         say(phone, "m1")
@@ -329,30 +342,87 @@ def test_a_turn_that_was_taken_is_answered_later_and_holds_up_nothing(
         assert speak(server, "answer-1", "First, again").json()["duplicate"] is True
         assert answers(server) == [("answer-2", "Second"), ("answer-1", "First")]
         server.kill()
-    with running_server(tmp_path, **settings(service)) as server:
+    with running_server(tmp_path, **settings(service, **store)) as server:
         again = speak(server, "answer-1", "First, after a restart")
         assert again.json()["duplicate"] is True
 
 
+def stop(device: Device, id: str, **data: str) -> Any:
+    return device.ask({"type": "CANCEL_RESPONSE", "message_id": id, "data": data})["type"]
+
+
 def test_while_an_answer_that_was_taken_is_awaited_the_ai_types_and_it_can_be_cancelled(
+    tmp_path: Path, connect_device: Connect, store: Store
+) -> None:
+    with webhook_service(lambda delivery: refusal(204)) as service:
+        with running_server(tmp_path, **settings(service, **store)) as server:
+            phone = connect_device(server, "phone")
+            say(phone, "m1")
+            assert phone.receive_until("TYPING_INDICATOR")["data"]["is_typing"] is True
+            until(lambda: server.get("/stats").json()["ai"]["turns_waiting"] == 0)
+            phone.send({"type": "CANCEL_RESPONSE", "message_id": "c1", "data": {}})
+            assert phone.receive_until("TYPING_INDICATOR")["data"]["is_typing"] is False
+            assert phone.receive_until("ACK")["message_id"] == "c1"
+            late = speak(server, "answer-1", "Too late")
+            assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
+            assert stop(phone, "c2") == "NACK"
+            for seq in (2, 3):
+                say(phone, f"m{seq}")
+                until(lambda: server.get("/stats").json()["ai"]["turns_waiting"] == 0)
+            assert stop(phone, "c3", message_id="answer-2") == "ACK"
+            server.kill()
+        with running_server(tmp_path, **settings(service, **store)) as server:
+            assert speak(server, "answer-1", "Too late, after a restart").status_code == 409
+            assert speak(server, "answer-2", "Too late as well").status_code == 409
+            phone = connect_device(server, "phone")
+            assert stop(phone, "c4", message_id="answer-2") == "NACK"
+            assert stop(phone, "c5") == "ACK"  # what was taken before the restart
+            assert speak(server, "answer-3", "Too late").status_code == 409
+            assert answers(server) == []
+
+
+def test_no_device_is_shown_any_of_a_streamed_answer_that_comes_too_late(
     tmp_path: Path, connect_device: Connect
 ) -> None:
     with (
-        webhook_service(lambda delivery: refusal(204)) as service,
+        webhook_service(lambda delivery: refusal(202)) as service,
         running_server(tmp_path, **settings(service)) as server,
     ):
         phone = connect_device(server, "phone")
         say(phone, "m1")
-        assert phone.receive_until("TYPING_INDICATOR")["data"]["is_typing"] is True
         until(lambda: server.get("/stats").json()["ai"]["turns_waiting"] == 0)
-        cancel = {"type": "CANCEL_RESPONSE", "message_id": "c1", "data": {}}
-        phone.send(cancel)
-        assert phone.receive_until("TYPING_INDICATOR")["data"]["is_typing"] is False
-        assert phone.receive_until("ACK")["message_id"] == "c1"
-        late = speak(server, "answer-1", "Too late")
+        assert stop(phone, "c1") == "ACK"
+        address = f"{server.url}/api/stream-ai-message?conversation_id={CONVERSATION}&message_id=answer-1"
+        late = httpx2.post(address, content=b"Too late", headers={"Content-Type": "text/plain"})
         assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
-        assert answers(server) == []
-        assert phone.ask(cancel | {"message_id": "c2"})["type"] == "NACK"
+        assert speak(server, "hello", "Something else").status_code == 200
+        frames = [phone.receive()]
+        while frames[-1]["type"] != "AI_RESPONSE":
+            frames.append(phone.receive())
+        assert "AI_RESPONSE_CHUNK" not in [frame["type"] for frame in frames]
+
+
+def test_an_answer_that_is_written_to_a_taken_turn_is_saved_as_far_as_it_was_shown_when_all_is_cancelled(
+    tmp_path: Path, connect_device: Connect
+) -> None:
+    with (
+        webhook_service(lambda delivery: refusal(202)) as service,
+        running_server(tmp_path, **settings(service)) as server,
+    ):
+        phone = connect_device(server, "phone")
+        say(phone, "m1")
+        until(lambda: server.get("/stats").json()["ai"]["turns_waiting"] == 0)
+
+        def body() -> Iterator[bytes]:
+            yield b"Half an"
+            phone.receive_until("AI_RESPONSE_CHUNK")
+            assert stop(phone, "c1") == "ACK"
+            yield b" answer"
+
+        address = f"{server.url}/api/stream-ai-message?conversation_id={CONVERSATION}&message_id=answer-1"
+        answer = httpx2.post(address, content=body(), headers={"Content-Type": "text/plain"})
+        assert (answer.status_code, answer.json()["finish"]) == (200, "cancelled")
+        assert answers(server) == [("answer-1", "Half an")]
 
 
 def test_the_same_turn_answered_twice_is_saved_once(tmp_path: Path, connect_device: Connect) -> None:
@@ -448,11 +518,11 @@ def test_the_service_hears_of_events_that_it_asked_for(tmp_path: Path, connect_d
 
 
 def test_the_service_hears_of_every_answer_that_nobody_was_there_for_also_after_a_crash(
-    tmp_path: Path, connect_device: Connect
+    tmp_path: Path, connect_device: Connect, store: Store
 ) -> None:
     more = {"ai__webhook_events": '["undelivered"]', "ai__responder": "none"}
     with webhook_service(lambda delivery: refusal(500)) as service:
-        with running_server(tmp_path, **settings(service, **more)) as server:
+        with running_server(tmp_path, **settings(service, **store, **more)) as server:
             phone = connect_device(server, "phone")
             assert speak(server, "a1", "You are here").status_code == 200
             phone.socket.close()
@@ -462,11 +532,11 @@ def test_the_service_hears_of_every_answer_that_nobody_was_there_for_also_after_
             assert news.data["message"] == history(server)[1]
             server.kill()
         service.script = lambda delivery: refusal(204)
-        with running_server(tmp_path, **settings(service, **more)):
+        with running_server(tmp_path, **settings(service, **store, **more)):
             again = service.wait_for(2, "undelivered")[1]
             assert (again.id, again.data) == (news.id, news.data)
             time.sleep(1.5)
         told = len(service.of("undelivered"))
-        with running_server(tmp_path, **settings(service, **more)):
+        with running_server(tmp_path, **settings(service, **store, **more)):
             time.sleep(1)
         assert len(service.of("undelivered")) == told

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from server.core.model import MESSAGE_ID_CONFLICT, STORE_UNAVAILABLE, Outcome, Refused, StoredMessage
 from server.ports import MessageStore, StoreUnavailable
 from server.protocol import ErrorCode, Finish, MessageType
-from server.runtime.answers.taken import TakenTurns
 from server.runtime.base.clock import now_ms
 from server.runtime.messages.delivery import Delivery
 from server.runtime.rooms.room import PendingMessage, Room
@@ -53,7 +52,6 @@ class AISpeech:
         delivery: Delivery,
         typing: TypingRelay,
         typing_delay: tuple[float, float],
-        taken: TakenTurns,
         simulated: SimulatedStatus | None = None,
         is_news: Callable[[Room], bool] = lambda room: False,
         on_news: Callable[[], None] = lambda: None,
@@ -62,7 +60,6 @@ class AISpeech:
         self._delivery = delivery
         self._typing = typing
         self._typing_delay = typing_delay
-        self._taken = taken
         self._simulated = simulated
         self._is_news = is_news
         self._on_news = on_news
@@ -84,25 +81,13 @@ class AISpeech:
         text: str,
         finish: Finish | None = None,
         answers: int | None = None,
-        may_be_late: bool = False,
     ) -> Spoken | Refused:
         """Save and broadcast a message of a held room's AI, once for each message_id.
 
         `answers`: the seq of the last message of the turn that it answers, which the same commit counts as
-        answered. Where that had been done before, the message is a duplicate: with seq 0 where none is
-        stored under its id. `may_be_late`: then it is saved all the same if its turn was taken only.
+        answered. Where no answer to that turn is wanted any more, the message is a duplicate: with seq 0
+        where none is stored under its id.
         """
-        said = await self._say(room, message_id, text, finish, answers)
-        if isinstance(said, Refused) or answers is None:
-            return said
-        if may_be_late and said.duplicate and not said.seq and self._taken.may_come_late(room, answers):
-            said = await self._say(room, message_id, text, finish, None)
-        self._taken.answered(room, answers)
-        return said
-
-    async def _say(
-        self, room: Room, message_id: str, text: str, finish: Finish | None, answers: int | None
-    ) -> Spoken | Refused:
         self._show_online(room)
         waiter, now = _Waiter(), time.monotonic()
         message = PendingMessage(
@@ -136,7 +121,6 @@ class AISpeech:
         text: str,
         finish: Finish | None = None,
         answers: int | None = None,
-        may_be_late: bool = False,
     ) -> Spoken | Refused:
         """Do as `say`, but try until the store's timeout, and find out what an open outcome was.
 
@@ -144,7 +128,7 @@ class AISpeech:
         """
         end = time.monotonic() + self._delivery.timeout
         while True:
-            said = await self.say(room, message_id, text, finish, answers, may_be_late)
+            said = await self.say(room, message_id, text, finish, answers)
             if not isinstance(said, Refused) or not said.code.retryable:
                 return said
             if said.code is ErrorCode.OUTCOME_UNKNOWN:
@@ -159,6 +143,13 @@ class AISpeech:
     async def find(self, room: Room, message_id: str) -> StoredMessage | None:
         """Find the message under that id. Raises StoreUnavailable."""
         return await self._store.find_message(room.key, message_id)
+
+    async def is_wanted(self, room: Room, answers: int | None) -> bool:
+        """Tell whether an answer to that turn, under an id that is not stored, would be saved.
+
+        Raises StoreUnavailable.
+        """
+        return answers is None or not await self._store.is_answered(room.key, answers)
 
     async def _found_out(self, room: Room, message_id: str) -> StoredMessage | None:
         """Ask the store until it answers."""

@@ -13,7 +13,7 @@ from server.core.retrying import Backoff, FailureKind
 from server.core.turn_rules import Turn
 from server.ports import MessageStore, Responder, ResponderFailed, StoreUnavailable
 from server.protocol import MessageType
-from server.runtime.answers.attempt import Attempt
+from server.runtime.answers.attempt import Attempt, Verdict
 from server.runtime.answers.failing import Failures
 from server.runtime.answers.gate import Gate, Slot
 from server.runtime.answers.streams import Streams
@@ -28,7 +28,10 @@ _AT_A_TIME: Final = 16
 
 
 class Replays:
-    """Each letter is tried once: taken, it is gone; failed by its own fault, it is a dead letter again."""
+    """Each letter is tried once: taken, it is gone; failed by its own fault, it is a dead letter again.
+
+    `patience`: see Turns.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Replays:
         failures: Failures,
         gate: Gate,
         history: int,
+        patience: float,
     ) -> None:
         self._manager = manager
         self._conversations = conversations
@@ -49,6 +53,7 @@ class Replays:
         self._failures = failures
         self._gate = gate
         self._history = history
+        self._patience = patience
         self._asked = asyncio.Event()
         self._asked.set()  # by somebody before this process began, perhaps
 
@@ -100,13 +105,15 @@ class Replays:
 
     async def _try(self, room: Room, turn: Turn, slot: Slot) -> None:
         """Raises ResponderFailed, StoreUnavailable."""
-        stream = self._streams.open(room, f"answer-{turn.last_seq}", answers=turn.last_seq, may_be_late=True)
+        stream = self._streams.open(room, f"answer-{turn.last_seq}", answers=turn.last_seq)
         if stream is None:
             raise ResponderFailed("the answer is being written by somebody else", FailureKind.UPSTREAM_ERROR)
         try:
-            await Attempt(stream, self._responder, turn, 0.0, slot).run()
+            verdict = await Attempt(stream, self._responder, turn, 0.0, slot).run()
         finally:
             stream.abort(FRAME_FAILED)
+        if verdict is Verdict.ELSEWHERE:
+            await self._store.take(room.key, turn.last_seq, now_ms() + int(self._patience * 1000))
 
     async def _note(self, letter: DeadLetter, failed: ResponderFailed, slot: Slot) -> None:
         """Leave the letter marked where the service is down or wants nothing more: it waits at the gate."""

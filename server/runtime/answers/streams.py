@@ -51,12 +51,10 @@ class Stream:
         text: StreamText,
         answers: int | None,
         keeps_part: bool,
-        may_be_late: bool,
     ) -> None:
         self.room = room
         self.message_id = message_id
         self.answers = answers  # the seq of the last message of the turn that it answers
-        self.may_be_late = may_be_late
         self.ended: asyncio.Future[Ended | Refused] = asyncio.get_running_loop().create_future()
         self._streams = streams
         self._keeps_part = keeps_part
@@ -218,19 +216,18 @@ class Streams:
         message_id: str,
         answers: int | None = None,
         keeps_part: bool = False,
-        may_be_late: bool = False,
     ) -> Stream | None:
         """Begin an answer in a held room; None while one is being written under that id.
 
         `answers`: the seq of the last message of the turn that it answers, if any. `keeps_part`: what was
-        written is saved when the writing breaks off. `may_be_late`: see AISpeech.say.
+        written is saved when the writing breaks off.
         """
         written = self._open.setdefault(room, {})
         if message_id in written:
             return None
         self._manager.hold(room.conversation_id)
         text = StreamText(self._max_length)
-        stream = Stream(self, room, message_id, text, answers, keeps_part, may_be_late)
+        stream = Stream(self, room, message_id, text, answers, keeps_part)
         written[message_id] = stream
         return stream
 
@@ -248,6 +245,11 @@ class Streams:
         stream = self._open.get(room, {}).get(message_id)
         if stream is not None:
             stream.fall_silent()
+
+    def answered(self, room: Room) -> list[int]:
+        """List the turns, by their last seqs, that will have an answer in whatever way their stream ends."""
+        written = self._open.get(room, {}).values()
+        return [stream.answers for stream in written if stream.answers is not None and stream.is_shown]
 
     @property
     def count(self) -> int:
@@ -300,7 +302,7 @@ class Streams:
         result: Ended | Refused = FRAME_FAILED
         try:
             spoken = await self._speech.say_surely(
-                stream.room, stream.message_id, stream.text, finish, stream.answers, stream.may_be_late
+                stream.room, stream.message_id, stream.text, finish, stream.answers
             )
             result = spoken if isinstance(spoken, Refused) else Ended(spoken, finish)
         finally:

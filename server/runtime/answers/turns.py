@@ -20,7 +20,6 @@ from server.runtime.answers.dialogue import Dialogue, new_turn
 from server.runtime.answers.failing import NO_ANSWER_AFTER, Failures, RetryPolicy
 from server.runtime.answers.gate import Gate
 from server.runtime.answers.streams import Streams
-from server.runtime.answers.taken import TakenTurns
 from server.runtime.base.background import Background
 from server.runtime.base.clock import now_ms
 from server.runtime.base.timers import Timers
@@ -59,7 +58,10 @@ class TurnConfig:
 
 
 class Turns:
-    """Decides when each conversation's turn is answered. What is unanswered stands in the store."""
+    """Decides when each conversation's turn is answered. What is unanswered stands in the store.
+
+    `patience`: seconds for which a turn that was taken by a service can be cancelled.
+    """
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class Turns:
         trace: MessageTrace,
         background: Background,
         config: TurnConfig,
-        taken: TakenTurns,
+        patience: float,
         failures: Failures,
         gate: Gate | None = None,
     ) -> None:
@@ -91,7 +93,7 @@ class Turns:
         self._trace = trace
         self._background = background
         self._config = config
-        self._taken = taken
+        self._patience = patience
         self._failures = failures
         self._gate = gate
         self._dialogues: dict[Room, Dialogue] = {}
@@ -149,12 +151,11 @@ class Turns:
 
         One that is being written is a stream, which is cancelled as such.
         """
-        is_taken = self._taken.cancel(room, message_id)
         dialogue = self._dialogues.get(room)
         if dialogue is None or message_id not in (None, dialogue.answer_id(_end_of(dialogue))):
-            return is_taken
+            return False
         if dialogue.attempt is not None or dialogue.dismissed:
-            return is_taken
+            return False
         dialogue.dismissed = _end_of(dialogue)
         self._typing.stop_ai(room)
         if dialogue.ticket is not None:
@@ -271,19 +272,14 @@ class Turns:
 
     async def _settle(self, dialogue: Dialogue, seq: int, verdict: Verdict) -> None:
         """Do what the end of a try asks for; `seq` is the turn's last."""
-        room = dialogue.room
+        room, is_awaited = dialogue.room, False
         if verdict is Verdict.ELSEWHERE:
-            self._taken.take(room, seq)
-            if not await self._receipts.advance(room, Position.ANSWERED, seq):
-                self._taken.answered(room, seq)  # already, while the service said that it will
+            is_awaited = await self._store.take(room.key, seq, now_ms() + int(self._patience * 1000))
         elif verdict is Verdict.CANCELLED:
-            self._taken.close(room, seq)
             await self._receipts.advance(room, Position.ANSWERED, seq)
         elif verdict is Verdict.TAKEN_BACK and dialogue.owed is not None and dialogue.owed.last_seq:
             await self._store.note_attempt(replace(dialogue.owed, last_seq=None, attempts=0))
-        elif dialogue.retracted:
-            self._taken.close(room, seq)  # it was answered under another id than answer-{seq}
-        if verdict is not Verdict.ELSEWHERE:
+        if not is_awaited:
             self._typing.stop_ai(room)
         dialogue.retracted = 0
 
@@ -317,7 +313,6 @@ class Turns:
     async def _dismiss(self, dialogue: Dialogue) -> bool:
         """Count as answered what the user wants no answer to."""
         room, seq = dialogue.room, dialogue.dismissed
-        self._taken.close(room, seq)
         await self._receipts.advance(room, Position.ANSWERED, seq)
         dialogue.dismissed = 0
         self._streams.tell_aborted(room, dialogue.answer_id(seq))

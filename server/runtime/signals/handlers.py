@@ -1,11 +1,12 @@
 """What devices say beside messages: typing, read receipts, cancellations, new tokens."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
 from server.core.model import FRAME_FAILED, STORE_UNAVAILABLE, Refused
-from server.core.signal_data import ReadUpTo, cancelled_id_of, invalid, receipt_of, token_of, typing_of
+from server.core.signal_data import cancelled_id_of, invalid, receipt_of, token_of, typing_of
 from server.ports import StoreUnavailable
 from server.protocol import ClientFrame
 from server.runtime.base.background import Background
@@ -34,7 +35,7 @@ class SignalHandlers:
         self._receipts = receipts
         self._background = background
         self._tokens = tokens
-        self._cancel: Callable[[Room, str | None], bool] = lambda room, message_id: False
+        self._cancel: Callable[[Room, str | None], Awaitable[bool]]
 
     def typing(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         is_typing = typing_of(frame.data)
@@ -50,8 +51,8 @@ class SignalHandlers:
         if isinstance(up_to, Refused):
             return up_to
         assert frame.message_id is not None  # only typing, PING and PONG may come without
-        connection.begin_answer()
-        self._background.run(self._read(connection, up_to, frame.message_id), "read-receipt")
+        done = self._receipts.user_read(connection, up_to, frame.message_id)
+        self._answer_later(connection, frame.message_id, done, "The position could not be saved; try again")
         return None
 
     def cancel_response(self, connection: Connection, frame: ClientFrame) -> Refused | None:
@@ -59,13 +60,15 @@ class SignalHandlers:
         if isinstance(message_id, Refused):
             return message_id
         assert frame.message_id is not None
-        if not self._cancel(connection.room, message_id):
-            return invalid("data: no response is being written or prepared")
-        self._replies.ack(connection, frame.message_id)
+        done = self._cancelled(self._cancel(connection.room, message_id))
+        self._answer_later(connection, frame.message_id, done, "The response could not be stopped; try again")
         return None
 
-    def when_cancelled(self, cancel: Callable[[Room, str | None], bool]) -> None:
-        """From now on `cancel` stops the response with that id, or all of the room; False where none is."""
+    def when_cancelled(self, cancel: Callable[[Room, str | None], Awaitable[bool]]) -> None:
+        """From now on `cancel` stops the response with that id, or all of the room; False where none is.
+
+        What it can do at once it does at its call: what the device says next is not meant.
+        """
         self._cancel = cancel
 
     def auth_refresh(self, connection: Connection, frame: ClientFrame) -> Refused | None:
@@ -82,13 +85,26 @@ class SignalHandlers:
         self._replies.ack(connection, frame.message_id)
         return None
 
-    async def _read(self, connection: Connection, up_to: ReadUpTo, frame_id: str) -> None:
+    @staticmethod
+    async def _cancelled(is_stopped: Awaitable[bool]) -> Refused | None:
+        return None if await is_stopped else invalid("data: no response is being written or prepared")
+
+    def _answer_later(
+        self, connection: Connection, frame_id: str, done: Coroutine[Any, Any, object], unsaved: str
+    ) -> None:
+        """Answer the frame once it is known what it was; `unsaved`: what is told where the store fails."""
+        connection.begin_answer()
+        self._background.run(self._answer(connection, frame_id, done, unsaved), "answer-signal")
+
+    async def _answer(
+        self, connection: Connection, frame_id: str, done: Coroutine[Any, Any, object], unsaved: str
+    ) -> None:
         try:
-            answer = await self._receipts.user_read(connection, up_to, frame_id)
+            answer = await done
         except StoreUnavailable:
-            answer = STORE_UNAVAILABLE._replace(text="The position could not be saved; try again")
+            answer = STORE_UNAVAILABLE._replace(text=unsaved)
         except Exception:
-            log.exception("a receipt could not be processed", **connection.info.context())
+            log.exception("a frame could not be processed", **connection.info.context())
             answer = FRAME_FAILED
         connection.end_answer()
         if isinstance(answer, Refused):

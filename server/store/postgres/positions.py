@@ -1,11 +1,13 @@
 """Positions, and what ANSWERED moving forward ends; on a connection, within a transaction of the caller's."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from server.core.model import Advance, Position
 from server.store.postgres.link import Connection
 from server.store.postgres.sql import LOCK_HEADS
+
+Turn = tuple[int, int]  # a conversation's key and the turn's last seq
 
 # The conversation is kept from being deleted until the position is in.
 _ADVANCE: Final = """
@@ -27,6 +29,16 @@ WITH next AS (
 UPDATE turns t SET first_seq = next.seq, since = next.created_at, last_seq = NULL, attempts = 0, next_at = 0,
     last_error = ''
 FROM next WHERE t.conversation = next.key AND t.first_seq < next.seq"""
+
+_AWAIT_NO_LONGER: Final = """
+WITH a AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS a(conversation, seq)), t AS (
+    DELETE FROM taken t USING a WHERE t.conversation = a.conversation AND t.seq = a.seq
+    RETURNING t.conversation, t.seq
+), d AS (
+    DELETE FROM dead_letters d USING a WHERE d.conversation = a.conversation AND d.last_seq = a.seq
+    RETURNING d.conversation, d.last_seq
+)
+SELECT conversation, seq FROM t UNION SELECT conversation, last_seq FROM d"""
 
 
 async def advance(connection: Connection, advances: list[Advance]) -> list[bool]:
@@ -52,12 +64,24 @@ async def advance(connection: Connection, advances: list[Advance]) -> list[bool]
     return [moved[each] for each in advances]
 
 
-async def move_answered(connection: Connection, answered: Mapping[int, int]) -> None:
-    """Moves ANSWERED to those seqs, by conversation key, where that is forward. The heads are locked."""
+async def move_answered(connection: Connection, answered: Mapping[int, int]) -> set[int]:
+    """Moves ANSWERED to those seqs, by conversation key, where that is forward; the keys where it was.
+
+    The heads are locked.
+    """
     keys = list(answered)
     values = [Position.ANSWERED] * len(keys)
     rows = await connection.fetch(_ADVANCE, keys, values, list(answered.values()))
     await _settle(connection, {row[0]: row[2] for row in rows})
+    return {row[0] for row in rows}
+
+
+async def await_no_longer(connection: Connection, turns: Collection[Turn]) -> set[Turn]:
+    """Ends the waiting for the answers to those turns; to which it was waited for. The heads are locked."""
+    if not turns:
+        return set()
+    rows = await connection.fetch(_AWAIT_NO_LONGER, [key for key, _ in turns], [seq for _, seq in turns])
+    return {(row[0], row[1]) for row in rows}
 
 
 async def _settle(connection: Connection, answered: Mapping[int, int]) -> None:

@@ -19,7 +19,7 @@ from server.store.hashes import hash_of
 from server.store.postgres import sql
 from server.store.postgres.faults import is_collision, is_of_a_row
 from server.store.postgres.link import Connection
-from server.store.postgres.positions import move_answered
+from server.store.postgres.positions import Turn, await_no_longer, move_answered
 
 Name = tuple[int, str]  # a conversation's key and a message_id
 Found = dict[Name, StoredMessage]
@@ -118,7 +118,8 @@ async def _save_some(connection: Connection, drafts: list[Draft], owes_answers: 
         alive = {row[0] for row in await connection.fetch(sql.LOCK_HEADS, keys)}
         answered = dict(await connection.fetch(sql.ANSWERED, keys))
         stored = await find(connection, drafts)
-        outcomes, fresh = _sort(drafts, alive, answered, stored)
+        awaited = await await_no_longer(connection, _late(drafts, answered, stored))
+        outcomes, fresh = _sort(drafts, alive, answered, stored, awaited)
         if fresh:
             saved = await _save_new(connection, fresh, owes_answers)
             outcomes |= dict(zip(fresh, saved, strict=True))
@@ -130,12 +131,25 @@ async def _save_some(connection: Connection, drafts: list[Draft], owes_answers: 
         return [outcomes[draft] for draft in drafts]
 
 
+def _late(drafts: list[Draft], answered: dict[int, int], stored: Found) -> set[Turn]:
+    """Finds the turns that count as answered already, and would get their answer now."""
+    return {
+        (draft.conversation_key, draft.answers)
+        for draft in drafts
+        if draft.answers is not None
+        and draft.answers <= answered.get(draft.conversation_key, 0)
+        and _name(draft) not in stored
+        and _is_storable(draft.data)
+    }
+
+
 def _sort(
-    drafts: list[Draft], alive: set[int], answered: dict[int, int], stored: Found
+    drafts: list[Draft], alive: set[int], answered: dict[int, int], stored: Found, awaited: set[Turn]
 ) -> tuple[dict[Draft, Outcome], list[Draft]]:
     """Returns those that are refused, and those to be saved; the others are resends of these or of `stored`.
 
-    `answered`: seqs by conversation key; it moves on with the drafts.
+    `answered`: seqs by conversation key; it moves on with the drafts. `awaited`: the late answers to these
+    turns are saved, one each.
     """
     outcomes: dict[Draft, Outcome] = {}
     fresh: dict[Name, Draft] = {}
@@ -145,14 +159,18 @@ def _sort(
             outcomes[draft] = _GONE
         elif name in stored or name in fresh:
             continue
-        elif draft.answers is not None and draft.answers <= answered.get(key, 0):
-            outcomes[draft] = _ANSWERED_BEFORE
         elif not _is_storable(draft.data):
             outcomes[draft] = _BAD
-        else:
+        elif draft.answers is None:
             fresh[name] = draft
-            if draft.answers is not None:
-                answered[key] = draft.answers
+        elif draft.answers > answered.get(key, 0):
+            answered[key] = draft.answers
+            fresh[name] = draft
+        elif (key, draft.answers) in awaited:
+            awaited.remove((key, draft.answers))
+            fresh[name] = draft
+        else:
+            outcomes[draft] = _ANSWERED_BEFORE
     return outcomes, list(fresh.values())
 
 

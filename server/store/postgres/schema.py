@@ -78,6 +78,15 @@ MIGRATIONS: Final = (
     );
     INSERT INTO origin DEFAULT VALUES;
     """,
+    # Turns that count as answered, and whose answer the service gives later.
+    """
+    CREATE TABLE taken (
+        conversation bigint NOT NULL,
+        seq bigint NOT NULL,     -- the turn's last
+        until bigint NOT NULL,   -- it can be cancelled
+        PRIMARY KEY (conversation, seq)
+    );
+    """,
 )
 NEWEST: Final = len(MIGRATIONS)
 

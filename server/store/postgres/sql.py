@@ -86,7 +86,7 @@ DELETE: Final = (
     "DELETE FROM messages WHERE conversation = ANY($1::bigint[])",
     *(
         f"DELETE FROM {table} WHERE conversation = ANY($1::bigint[])"
-        for table in ("positions", "turns", "dead_letters", "pauses", "undelivered")
+        for table in ("positions", "turns", "dead_letters", "taken", "pauses", "undelivered")
     ),
     "DELETE FROM conversations WHERE key = ANY($1::bigint[])",
 )

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
 from server.store.postgres.links import Links
-from server.store.postgres.positions import move_answered
+from server.store.postgres.positions import await_no_longer, move_answered
 from server.store.postgres.sql import LOCK_HEADS, MESSAGE_COLUMNS, message_of
 
 _EVERYTHING: Final = 0  # stands in `pauses` for all conversations; no conversation has this key
@@ -39,6 +39,14 @@ _BURY: Final = """
 INSERT INTO dead_letters (conversation, first_seq, last_seq, attempts, last_error, failed_at)
 SELECT conversation, first_seq, $3, $4, $5, $6 FROM turns WHERE conversation = $1 AND first_seq = $2
 RETURNING 1"""
+_TAKE: Final = "INSERT INTO taken (conversation, seq, until) VALUES ($1, $2, $3)"
+_CANCEL_TAKEN: Final = """
+DELETE FROM taken WHERE conversation = $1 AND until > $2 AND seq = coalesce($3, seq)
+    AND NOT seq = ANY($4::bigint[]) RETURNING 1"""
+_IS_ANSWERED: Final = """
+SELECT EXISTS (SELECT 1 FROM positions WHERE conversation = $1 AND position = 'answered' AND seq >= $2)
+    AND NOT EXISTS (SELECT 1 FROM taken WHERE conversation = $1 AND seq = $2)
+    AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE conversation = $1 AND last_seq = $2)"""
 _DEAD_LETTER: Final = """
 SELECT d.id, d.conversation, c.id, d.first_seq, d.last_seq, d.attempts, d.last_error, d.failed_at
 FROM dead_letters d JOIN conversations c ON c.key = d.conversation """
@@ -103,6 +111,24 @@ class OwedTables:
                 return False
             await move_answered(connection, {key: last})
         return True
+
+    async def take(self, key: int, seq: int, until: int) -> bool:
+        async with self._writers.lent() as link, link.transaction() as connection:
+            await connection.fetch(LOCK_HEADS, [key])
+            is_awaited = bool(await await_no_longer(connection, [(key, seq)]))
+            is_taken = bool(await move_answered(connection, {key: seq})) or is_awaited
+            if is_taken:
+                await connection.execute(_TAKE, key, seq, until)
+            return is_taken
+
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+        async with self._writers.lent() as link, link.transaction() as connection:
+            await connection.fetch(LOCK_HEADS, [key])
+            return len(await connection.fetch(_CANCEL_TAKEN, key, now, seq, kept))
+
+    async def is_answered(self, key: int, seq: int) -> bool:
+        ((is_answered,),) = await self._readers.read(_IS_ANSWERED, key, seq)
+        return bool(is_answered)
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         return [DeadLetter(*row) for row in await self._readers.read(_DEAD_LETTERS, limit)]

@@ -177,6 +177,79 @@ async def test_a_cancelled_turn_is_answered_without_a_text(new_store: NewStore) 
 
 
 @asynchronous
+async def test_a_taken_turn_counts_as_answered_and_awaits_its_answer_once(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        (a,) = await create(store, "a")
+        await save(store, chat(a, "m1"), chat(a, "m2"))
+        assert not await store.is_answered(a.key, 2)
+        assert await store.take(a.key, 2, NOW_MS)
+        assert await turn_of(store, a) is None
+        assert await store.position(a.key, Position.ANSWERED) == 2
+        assert not await store.is_answered(a.key, 2)
+        assert await store.is_answered(a.key, 1)
+        await save(store, chat(a, "m3"), answer(a, 3))
+        assert await save(store, answer(a, 1), answer(a, 2), answer(a, 2, "answer-2-2")) == told(
+            ANSWERED_BEFORE, 5, ANSWERED_BEFORE
+        )
+        assert await store.is_answered(a.key, 2)
+        assert await save(store, answer(a, 2, text="otherwise")) == told(Outcome.duplicate(5))
+        assert await store.position(a.key, Position.ANSWERED) == 3
+
+
+@asynchronous
+async def test_late_answers_to_a_turn_that_come_at_once_are_one(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        a, b = await create(store, "a", "b")
+        await save(store, chat(a, "m1"), chat(b, "m1"))
+        assert await store.take(a.key, 1, NOW_MS)
+        assert await save(store, answer(a, 1), answer(a, 1, "answer-1-2"), answer(b, 1)) == told(
+            2, ANSWERED_BEFORE, 2
+        )
+        assert [m.message_id for m in await store.history(a.key, 0, 10)] == ["m1", "answer-1"]
+
+
+@asynchronous
+async def test_a_late_answer_that_cannot_be_stored_is_still_awaited(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        (a,) = await create(store, "a")
+        await save(store, chat(a, "m1"))
+        await store.take(a.key, 1, NOW_MS)
+        assert await save(store, answer(a, 1, text="\ud800")) == told(CANNOT_BE_STORED)
+        assert await save(store, answer(a, 1)) == told(2)
+
+
+@asynchronous
+async def test_a_turn_that_was_answered_is_not_taken(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        (a,) = await create(store, "a")
+        await save(store, chat(a, "m1"), answer(a, 1))
+        assert not await store.take(a.key, 1, NOW_MS)
+        assert await store.is_answered(a.key, 1)
+        await store.delete_conversations(["a"])
+        assert not await store.take(a.key, 1, NOW_MS)
+
+
+@asynchronous
+async def test_a_taken_turn_is_cancelled_by_its_seq_or_with_all_others_while_it_can_be(
+    new_store: NewStore,
+) -> None:
+    async with opened(new_store()) as store:
+        a, b = await create(store, "a", "b")
+        for room in (a, b):
+            for seq, until in ((1, 99), (2, 100), (3, 200), (4, 200), (5, 200)):
+                await save(store, chat(room, f"m{seq}"))
+                await store.take(room.key, seq, until)
+        assert await store.cancel_taken(a.key, 3, [], 100) == 1
+        assert await store.cancel_taken(a.key, 3, [], 100) == 0
+        assert await store.cancel_taken(a.key, None, [5], 100) == 1
+        assert await store.cancel_taken(a.key, None, [], 300) == 0
+        wanted = [seq for seq in range(1, 6) if not await store.is_answered(a.key, seq)]
+        assert wanted == [1, 2, 5]
+        assert await save(store, answer(a, 4), answer(a, 5)) == told(ANSWERED_BEFORE, 6)
+        assert await store.cancel_taken(b.key, None, [], 0) == 5
+
+
+@asynchronous
 async def test_an_answer_that_was_saved_without_its_position_moves_it_when_it_comes_again(
     new_store: NewStore,
 ) -> None:
@@ -348,6 +421,31 @@ async def test_dead_letters_are_deleted_by_their_conversation_and_with_it(new_st
         await store.delete_conversations(["b"])
         assert await store.dead_letters(10) == [c]
         assert await store.replay_dead_letters(None, None) == 1
+
+
+@asynchronous
+async def test_a_dead_letter_awaits_its_answer_and_goes_with_it(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        given, dropped = [await given_up(store, id, 100) for id in "ab"]
+        (a,), (b,) = await create(store, "a"), await create(store, "b")
+        assert not await store.is_answered(a.key, 1)
+        assert await save(store, answer(a, 1, text="\ud800")) == told(CANNOT_BE_STORED)
+        assert await store.dead_letters(10) == [dropped, given]
+        assert await save(store, answer(a, 1)) == told(2)
+        await store.delete_dead_letters("b")
+        assert await save(store, answer(b, 1)) == told(ANSWERED_BEFORE)
+        assert await store.dead_letters(10) == []
+
+
+@asynchronous
+async def test_a_dead_letter_that_is_taken_is_one_no_more_and_its_answer_awaited(new_store: NewStore) -> None:
+    async with opened(new_store()) as store:
+        letter = await given_up(store, "a", 100)
+        assert await store.take(letter.conversation_key, 1, 200)
+        assert await store.dead_letters(10) == []
+        assert not await store.is_answered(letter.conversation_key, 1)
+        assert await store.cancel_taken(letter.conversation_key, None, [], 100) == 1
+        assert await store.is_answered(letter.conversation_key, 1)
 
 
 @asynchronous
