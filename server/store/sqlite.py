@@ -29,17 +29,20 @@ from server.store import sqlite_turns
 from server.store.file_lock import FileLock
 from server.store.read_gate import ReadGate
 from server.store.schema_faults import SchemaTooNew
+from server.store.sqlite_connection import WriteConnection
 from server.store.sqlite_file import SqliteFile
-from server.store.sqlite_schema import upgrade
-from server.store.sqlite_turns import MESSAGE_COLUMNS, message_of
-from server.store.sqlite_upkeep import SqliteUpkeep, begin
-from server.store.sqlite_writer import (
+from server.store.sqlite_heads import Heads
+from server.store.sqlite_rows import (
     FIND_CONVERSATION,
-    MAX_ROWS,
-    SqliteWriter,
+    MESSAGE_COLUMNS,
     conversation_of,
     find_message,
+    message_of,
 )
+from server.store.sqlite_saving import MAX_ROWS, Saving
+from server.store.sqlite_schema import upgrade
+from server.store.sqlite_upkeep import SqliteUpkeep, begin
+from server.store.sqlite_writer import SqliteWriter
 from server.store.worker import Worker
 
 R = TypeVar("R")
@@ -116,6 +119,8 @@ class SqliteStore:
         self._lock = FileLock(path)
         self._thread: Worker
         self._reader_thread: Worker
+        self._write_connection: WriteConnection
+        self._saving: Saving
         self._writer: SqliteWriter
         self._reader: apsw.Connection
         self._loop: asyncio.AbstractEventLoop
@@ -142,7 +147,7 @@ class SqliteStore:
         self._thread = Worker("sqlite-writer", _PATIENCE_SECONDS)
         self._reader_thread = Worker("sqlite-reader")
         self._upkeep = SqliteUpkeep(
-            self._thread, self._writer, self._lock, self._file, self._gate, self._reader.interrupt
+            self._thread, self._write_connection, self._lock, self._file, self._gate, self._reader.interrupt
         )
         self._upkeep.start()
 
@@ -151,7 +156,7 @@ class SqliteStore:
         await self._upkeep.stop()
         await self._reader_thread.submit(self._reader.close)
         await self._reader_thread.stop()
-        await self._thread.submit(self._writer.close)
+        await self._thread.submit(self._write_connection.close)
         await self._thread.stop()
         self._file.close()
         self._lock.release()
@@ -169,7 +174,7 @@ class SqliteStore:
     def save(self, batch: Batch[Draft]) -> Commit[Outcome]:
         size = len(batch.items)
         if size > _SMALL_BATCH:
-            return self._commit(lambda: self._writer.save(batch))
+            return self._commit(lambda: self._saving.save(batch))
         if self._commit_seconds > _QUICK_SECONDS or self._thread.pending:
             return self._commit(lambda: self._save_small(batch))
         saved = self._thread.submit_and_wait(lambda: self._save_small(batch))
@@ -178,7 +183,7 @@ class SqliteStore:
     def _save_small(self, batch: Batch[Draft]) -> list[Outcome]:
         """Saves in the thread, and follows how long that takes: a moving average over some ten."""
         started = time.perf_counter()
-        saved = self._writer.save(batch)
+        saved = self._saving.save(batch)
         self._commit_seconds += (time.perf_counter() - started - self._commit_seconds) / 8
         return saved
 
@@ -291,12 +296,15 @@ class SqliteStore:
             if count := begin(db, self._lock):
                 log.warning("a restored database: new epochs", file=str(self._path), conversations=count)
             self._file.opened()
-            self._writer = SqliteWriter(self._connect, self._file, self._owes_answers)
+            self._write_connection = WriteConnection(self._connect, self._file)
+            heads = Heads(self._write_connection, self._owes_answers)
+            self._saving = Saving(self._write_connection, heads)
+            self._writer = SqliteWriter(self._write_connection, heads)
             self._reader = self._connect(_READ_MS)
         self._reader.execute("PRAGMA query_only = ON")
 
     def _connect(self, wait_ms: int = 0) -> apsw.Connection:
-        """Never creates the file. The writer waits for locks itself: see SqliteWriter."""
+        """Never creates the file. The writer waits for locks itself: see WriteConnection."""
         name = str(self._path.absolute())  # of a file, also when it is called :memory:
         db = self._connection(name, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
         db.set_busy_timeout(wait_ms)

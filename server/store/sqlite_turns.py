@@ -1,15 +1,13 @@
 """What is owed, as SQLite keeps it: statements on a connection, within a transaction that is the caller's."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
-from server.core.model import StoredMessage
 from server.core.owed import Backlog, DeadLetter, OwedTurn, Pause, TurnMessages, Undelivered
-from server.protocol import MessageType
+from server.store.sqlite_rows import MESSAGE_COLUMNS, message_of
 
-MESSAGE_COLUMNS: Final = "seq, message_id, type, sender, data, created_at, client_timestamp, finish"
 _BEYOND_EVERY_SEQ: Final = 1 << 62
 _EVERYTHING: Final = 0  # stands in `pauses` for all conversations; no conversation has this key
 
@@ -77,12 +75,6 @@ FROM undelivered u JOIN conversations c ON c.key = u.conversation
 JOIN messages m ON m.conversation = u.conversation AND m.seq = u.seq
 ORDER BY u.conversation, u.seq LIMIT ?"""
 _TELL_NEWS: Final = "DELETE FROM undelivered WHERE conversation = ? AND seq = ?"
-
-
-def message_of(row: tuple[Any, ...]) -> StoredMessage:
-    """Makes a message of a row of MESSAGE_COLUMNS."""
-    seq, message_id, type, *rest = row
-    return StoredMessage(seq, message_id, MessageType(type), *rest)
 
 
 def owe(db: apsw.Connection, key: int, seq: int, since: int) -> None:

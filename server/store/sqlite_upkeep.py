@@ -14,8 +14,9 @@ from server.ports import StoreUnavailable
 from server.store.file_lock import FileLock
 from server.store.read_gate import ReadGate
 from server.store.restoring import begin_start, is_restored, mark_of
+from server.store.sqlite_connection import WriteConnection
 from server.store.sqlite_file import SqliteFile
-from server.store.sqlite_writer import SqliteWriter
+from server.store.sqlite_removal import SqliteRemoval
 from server.store.worker import Worker
 
 log = structlog.get_logger()
@@ -42,7 +43,7 @@ class SqliteUpkeep:
     def __init__(
         self,
         thread: Worker,
-        writer: SqliteWriter,
+        connection: WriteConnection,
         lock: FileLock,
         file: SqliteFile,
         gate: ReadGate,
@@ -50,7 +51,8 @@ class SqliteUpkeep:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = thread
-        self._writer = writer
+        self._connection = connection
+        self._removal = SqliteRemoval(connection, file)
         self._lock = lock
         self._file = file
         self._gate = gate
@@ -62,7 +64,7 @@ class SqliteUpkeep:
 
     def start(self) -> None:
         """Also goes on with what the last process had begun to delete."""
-        self._writer.on_logged = self._logged
+        self._connection.on_logged = self._logged
         self._beat()
         self.go_on_deleting()
 
@@ -87,7 +89,7 @@ class SqliteUpkeep:
     def write_mark(self) -> None:
         """Do so in the writer's thread. Fails where the database does; then the next one tells it all."""
         with suppress(apsw.Error, OSError):
-            mark = self._writer.mark()
+            mark = mark_of(self._connection.db)
             if mark != self._lock.mark:
                 self._lock.write_mark(mark)
 
@@ -95,7 +97,7 @@ class SqliteUpkeep:
         """Nobody waits for messages any more: deletions end now, unless they are long."""
         end = time.monotonic() + _LAST_SECONDS
         with suppress(StoreUnavailable):
-            while time.monotonic() < end and self._writer.remove_some(_MOST_ROWS) is not None:
+            while time.monotonic() < end and self._removal.remove_some(_MOST_ROWS) is not None:
                 pass
         self._try_to_erase()
         self.write_mark()
@@ -109,18 +111,18 @@ class SqliteUpkeep:
         self._file.watch()
         if self._file.is_in_place:
             self.write_mark()
-            if self._writer.logged >= _WORTH_A_CHECKPOINT:
+            if self._connection.logged >= _WORTH_A_CHECKPOINT:
                 self._checkpoint()
 
     def _logged(self) -> None:
         """Called in the thread by every commit: whatever writes makes the log longer."""
-        if self._writer.logged >= self._due_at:
+        if self._connection.logged >= self._due_at:
             self._due_at += _MOST_PAGES
             self._loop.call_soon_threadsafe(self._thread.submit, self._checkpoint)
 
     def _checkpoint(self) -> None:
-        self._writer.checkpoint()
-        self._due_at = self._writer.logged + _MOST_PAGES  # a reader may have kept it from all
+        self._removal.checkpoint()
+        self._due_at = self._connection.logged + _MOST_PAGES  # a reader may have kept it from all
 
     async def _delete(self) -> None:
         """In steps: each is a small commit of its own, and messages go in between."""
@@ -135,7 +137,7 @@ class SqliteUpkeep:
             await self._erase()
 
     async def _remove_some(self) -> bool | None:
-        """See SqliteWriter.remove_some. Then rests, and measures how many rows a step may have."""
+        """See SqliteRemoval.remove_some. Then rests, and measures how many rows a step may have."""
         try:
             is_whole, seconds = await self._thread.submit(self._timed_step)
         except StoreUnavailable:
@@ -148,7 +150,7 @@ class SqliteUpkeep:
 
     def _timed_step(self) -> tuple[bool | None, float]:
         started = time.perf_counter()
-        is_whole = self._writer.remove_some(self._rows)
+        is_whole = self._removal.remove_some(self._rows)
         return is_whole, time.perf_counter() - started
 
     async def _erase(self) -> None:
@@ -162,7 +164,7 @@ class SqliteUpkeep:
 
     def _try_to_erase(self) -> bool:
         with self._gate.closed(self._interrupt_reads):
-            return self._writer.empty_log()
+            return self._removal.empty_log()
 
 
 def begin(db: apsw.Connection, lock: FileLock) -> int:

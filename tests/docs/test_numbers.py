@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from server.runtime.rooms.room import MAX_UNANSWERED
-from server.store.sqlite_writer import MAX_ROWS
+from server.store.sqlite_saving import MAX_ROWS
 from server.transport.frame_parser import MAX_FRAMES_PER_TURN
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -24,7 +24,7 @@ from server.core.model import (
 )
 from server.ports import Batch, StoreUnavailable
 from server.protocol import MessageType
-from server.store import sqlite, sqlite_writer
+from server.store import sqlite, sqlite_saving
 from server.store.sqlite import SqliteStore
 from tests.support.asynchronous import asynchronous, until
 from tests.support.failing_sync import fail_every_sync
@@ -175,7 +175,7 @@ async def test_an_outcome_is_looked_up_until_the_database_answers(store: SqliteS
 async def test_an_outcome_that_cannot_be_looked_up_is_unknown_and_a_resend_settles_it(
     store: SqliteStore, tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "_IN_DOUBT_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_saving, "_IN_DOUBT_SECONDS", 0.05)
     async with opened(store):
         (a,) = await create(store, "a")
 
@@ -210,7 +210,7 @@ async def test_a_commit_that_cannot_be_synced_stays_open_and_no_start_finds_it_l
     tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 0.0)
-    monkeypatch.setattr(sqlite_writer, "_IN_DOUBT_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_saving, "_IN_DOUBT_SECONDS", 0.05)
     names = ("chat.db", "chat.db-wal")
 
     def execute(sql: str, run: Run) -> apsw.Cursor:

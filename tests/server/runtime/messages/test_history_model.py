@@ -19,7 +19,7 @@ from server.core.model import Draft, Outcome, StoredMessage
 from server.ports import Batch, Commit, PendingCommit, StoreUnavailable
 from server.runtime.messages import gap_repair
 from server.runtime.rooms.room import Connection
-from server.store import sqlite_writer
+from server.store import sqlite_saving
 from server.store.postgres import PostgresStore, lane
 from server.store.postgres.administration import upgrade
 from server.store.sqlite import SqliteStore
@@ -67,7 +67,7 @@ class SqliteFile:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._tap = Tap()
-        self._normal = sqlite_writer._IN_DOUBT_SECONDS
+        self._normal = sqlite_saving._IN_DOUBT_SECONDS
 
     def new_store(self) -> MortalSqlite:
         self._tap.on_execute = lambda sql, run: run()
@@ -79,10 +79,10 @@ class SqliteFile:
         find out at once.
         """
         self._tap.spoil("COMMIT", is_run=is_done)
-        sqlite_writer._IN_DOUBT_SECONDS = 0.0 if is_in_doubt else self._normal  # type: ignore[misc]
+        sqlite_saving._IN_DOUBT_SECONDS = 0.0 if is_in_doubt else self._normal  # type: ignore[misc]
 
     def close(self) -> None:
-        sqlite_writer._IN_DOUBT_SECONDS = self._normal  # type: ignore[misc]
+        sqlite_saving._IN_DOUBT_SECONDS = self._normal  # type: ignore[misc]
         self._folder.cleanup()
 
 
