@@ -19,15 +19,20 @@ _WAKES: Final = 4096  # bytes: of the wake-ups that one read takes together
 class _Job(Generic[R]):
     """Is done in the thread, once; then `hand_back` is for the event loop."""
 
-    __slots__ = ("_fault", "_result", "_run", "future")
+    __slots__ = ("_fault", "_is_optional", "_result", "_run", "future")
 
-    def __init__(self, run: Callable[[], R], future: "asyncio.Future[R] | None") -> None:
+    def __init__(
+        self, run: Callable[[], R], future: "asyncio.Future[R] | None", is_optional: bool = False
+    ) -> None:
         self._run = run
+        self._is_optional = is_optional
         self._result: R
         self._fault: BaseException | None = None
         self.future = future
 
     def do(self) -> None:
+        if self._is_optional and self.future is not None and self.future.cancelled():
+            return
         try:
             self._result = self._run()
         except BaseException as fault:
@@ -90,11 +95,12 @@ class Worker:
     def gather(self, job: Callable[[], R]) -> "asyncio.Future[R]":
         """Do the same, handing over at the end of this turn of the loop with what else was gathered.
 
+        A job whose future is cancelled before its turn is not done: for reads that nobody waits for any more.
         Waking a thread, and then the loop, costs more than a small query: this does it once for all.
         """
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        return self._add(job)
+        return self._add(job, is_optional=True)
 
     def submit_and_wait(self, job: Callable[[], R]) -> "R | asyncio.Future[R]":
         """Return the job's result if the thread has it within the patience; else a future of it.
@@ -126,9 +132,9 @@ class Worker:
         for descriptor in (self._woken, self._wake, self._done, self._do_tell):
             os.close(descriptor)
 
-    def _add(self, job: Callable[[], R]) -> "asyncio.Future[R]":
+    def _add(self, job: Callable[[], R], is_optional: bool = False) -> "asyncio.Future[R]":
         future: asyncio.Future[R] = self._loop.create_future()
-        self._gathered.append(_Job(job, future))
+        self._gathered.append(_Job(job, future, is_optional))
         self.pending += 1
         return future
 
