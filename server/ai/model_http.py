@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx2
 
 from server.core.hosts import is_loopback
+from server.core.redaction import redacted
 from server.core.retrying import FailureKind, parse_retry_after
 from server.core.stream_formats import error_text
 from server.ports import ResponderFailed
@@ -19,6 +20,7 @@ _CONNECT_SECONDS: Final = 10.0  # for TCP and TLS; who has not answered by then 
 # meet its end.
 _KEPT_SECONDS: Final = 2.0
 _MAX_ERROR_BYTES: Final = 16 * 1024
+_MAX_ADDRESS: Final = 200  # characters of a redirect's that are told
 _ERROR_SECONDS: Final = 2.0  # in which the body of an error has to come
 # Beside 5xx: what the same request may do better soon.
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
@@ -56,12 +58,11 @@ def shown(url: httpx2.URL) -> str:
 
 async def refusal_of(response: httpx2.Response, secret: str) -> ResponderFailed:
     """Make the failure that an open response other than 200 stands for; `secret` is told nobody."""
-    words = await _words_of(response)
-    if response.is_redirect:
-        words = f"it redirects to {response.headers['Location']}: set ai.base_url to where the API is"
+    words = redacted(await _words_of(response), [secret])
+    if response.has_redirect_location:
+        address = redacted(response.headers["Location"][:_MAX_ADDRESS], [secret])
+        words = f"it redirects to {address}: set ai.base_url to where the API is"
     text = f"{shown(response.request.url)} answered {response.status_code}: {words}"
-    if secret:
-        text = text.replace(secret, "***")
     retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
     return ResponderFailed(text, _kind_of(response.status_code), retry_after)
 

@@ -10,6 +10,7 @@ import httpx2
 
 from server.ai.model_http import open_client, refusal_of, shown
 from server.core.model import StoredMessage
+from server.core.redaction import redacted
 from server.core.retrying import FailureKind
 from server.core.stream_formats import StreamParser, chat_completion_parser
 from server.core.turn_rules import Turn
@@ -19,6 +20,7 @@ from server.protocol import ErrorCode, Finish, MessageType
 T = TypeVar("T")
 
 _WHOLE: Final = "stop"
+_MAX_REASON: Final = 60  # characters of an unknown one that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class OpenAIResponder:
         if rest := parser.stop() if parser.reason or parser.is_over else parser.close():
             is_empty = False
             yield rest
-        finish = _judge(parser, is_empty)
+        finish = _judge(parser, is_empty, self._config.api_key)
         if finish is not None:
             yield finish
 
@@ -152,23 +154,26 @@ def _role_of(message: StoredMessage) -> str:
     return "assistant" if message.type is MessageType.AI_RESPONSE else "user"
 
 
-def _judge(parser: StreamParser, is_empty: bool) -> Finish | None:
-    """Decide whether the answer is whole (None), or why not. Raises ResponderFailed where nothing tells."""
+def _judge(parser: StreamParser, is_empty: bool, secret: str) -> Finish | None:
+    """Decide whether the answer is whole (None), or why not; `secret` is told nobody.
+
+    Raises ResponderFailed where nothing tells.
+    """
     if parser.reason is None or (parser.finish is None and parser.reason != _WHOLE):
-        raise _broken(parser)
+        raise _broken(parser, secret)
     if is_empty:
         raise ResponderFailed("the model gave an answer in which nothing can be shown", FailureKind.EMPTY)
     return parser.finish
 
 
-def _broken(parser: StreamParser) -> ResponderFailed:
+def _broken(parser: StreamParser, secret: str) -> ResponderFailed:
     if parser.fault is not None:
         is_told = parser.fault.code is ErrorCode.UPSTREAM_ERROR
-        return ResponderFailed(
-            parser.fault.text, FailureKind.UPSTREAM_ERROR if is_told else FailureKind.TRUNCATED
-        )
+        kind = FailureKind.UPSTREAM_ERROR if is_told else FailureKind.TRUNCATED
+        return ResponderFailed(redacted(parser.fault.text, [secret]), kind)
     if parser.reason is not None:
-        return ResponderFailed(f"the model ended with {parser.reason}", FailureKind.UPSTREAM_ERROR)
+        reason = redacted(parser.reason[:_MAX_REASON], [secret])
+        return ResponderFailed(f"the model ended with {reason}", FailureKind.UPSTREAM_ERROR)
     return ResponderFailed("the answer ended without a finish_reason", FailureKind.TRUNCATED)
 
 

@@ -1,7 +1,6 @@
 """Lets the application's own service answer: each turn is POSTed to it, signed."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
@@ -10,14 +9,16 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import httpx2
+from pydantic_core import from_json
 
 from server.ai.model_http import open_client, shown
 from server.core.inbound import EMPTY_MESSAGE, check_text
 from server.core.model import Refused
+from server.core.redaction import redacted
 from server.core.retrying import FailureKind, parse_retry_after
 from server.core.stream_formats import StreamParser, make_parser
 from server.core.turn_rules import Turn
-from server.core.webhooks import event_body, key_of, signature, turn_body, turn_id
+from server.core.webhooks import bare, event_body, key_of, signature, turn_body, turn_id
 from server.ports import ResponderFailed
 from server.protocol import Finish
 
@@ -109,7 +110,7 @@ class WebhookService:
                     yield text
                 if parser.is_over:
                     break
-        if rest := "" if parser.is_over else parser.close():
+        if rest := parser.close():
             is_empty = False
             yield rest
         if parser.fault is not None:
@@ -140,8 +141,8 @@ class WebhookService:
 
     def _message_in(self, body: bytes) -> str:
         try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
+            answer = from_json(body)
+        except ValueError:
             answer = None
         message = answer.get("message") if isinstance(answer, dict) else None
         if (why := check_text(message, MAX_ANSWER_BYTES)) is None:
@@ -152,8 +153,10 @@ class WebhookService:
         raise self._failed(f"answered 200, but not as described ({complaint}): {words}", _kind_of_body(why))
 
     async def _refusal_of(self, response: httpx2.Response) -> ResponderFailed:
-        words = f"redirects to {response.headers['Location']}" if response.is_redirect else ""
-        words = words or await _words_of(response)
+        if response.has_redirect_location:
+            words = f"redirects to {response.headers['Location'][:_SHOWN_CHARACTERS]}"
+        else:
+            words = await _words_of(response)
         retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
         return self._failed(
             f"answered {response.status_code}: {words}", _kind_of(response.status_code), retry_after
@@ -169,9 +172,9 @@ class WebhookService:
 
     def _failed(self, what: str, kind: FailureKind, retry_after: float | None = None) -> ResponderFailed:
         """Make a failure that tells what the service did, and no secret."""
-        for secret in self._config.secrets:
-            what = what.replace(secret, "***").replace(secret.removeprefix("whsec_"), "***")
-        return ResponderFailed(f"{shown(self._url)} {what[: _SHOWN_CHARACTERS + 100]}", kind, retry_after)
+        secrets = self._config.secrets
+        told = redacted(what[: _SHOWN_CHARACTERS + 100], (*secrets, *map(bare, secrets)))
+        return ResponderFailed(f"{shown(self._url)} {told}", kind, retry_after)
 
 
 def _kind_of(status: int) -> FailureKind:

@@ -109,6 +109,7 @@ class _Writer:
         if self.stream.is_open:
             self._show(self._parser.feed(data))
             if self._parser.is_over:
+                self._show(self._parser.close())
                 self._end()
 
     def on_end(self) -> None:

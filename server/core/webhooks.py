@@ -16,9 +16,14 @@ from server.core.turn_rules import Turn
 _PREFIX: Final = "whsec_"
 
 
+def bare(secret: str) -> str:
+    """Return a secret without its `whsec_`."""
+    return secret.removeprefix(_PREFIX)
+
+
 def key_of(secret: str) -> bytes:
     """Decode a secret, `whsec_` and base64. Raises ValueError."""
-    return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    return base64.b64decode(bare(secret), validate=True)
 
 
 def signature(keys: Iterable[bytes], webhook_id: str, timestamp: int, body: bytes) -> str:

@@ -21,6 +21,7 @@ class Dialogue:
     attempt: Attempt | None = None
     ticket: Ticket | None = None  # while it waits for the service
     slot: Slot | None = None  # of the newest call
+    newest: int = 0  # the seq of the user's newest message that was heard of
     failures: int = 0  # of this turn
     faults: int = 0  # those among them that were the turn's own
     is_told: bool = False  # the devices know that the answer takes longer

@@ -135,13 +135,14 @@ class Turns:
         finally:
             self._manager.release(room)
 
-    def message_saved(self, room: Room) -> None:
+    def message_saved(self, room: Room, seq: int) -> None:
         """Hear of a user's message that came into the room."""
         dialogue = self._dialogues.get(room)
         if dialogue is None:
             dialogue = self._open(room)
         elif dialogue.turn is None:
             dialogue.turn = new_turn()
+        dialogue.newest = seq
         self._note_activity(dialogue)
         if dialogue.attempt is not None and self._config.interrupt != "queue":
             dialogue.attempt.interrupt(keeps_shown=self._config.interrupt == "cancel")
@@ -255,6 +256,8 @@ class Turns:
         turn = Turn(room.conversation, found.messages, found.history)
         is_first = not dialogue.failures and not (dialogue.owed and dialogue.owed.last_seq)
         await self._fix(dialogue, turn)
+        if self._is_dismissed(dialogue):  # while that was written
+            return await self._dismiss(dialogue)
         verdict = await self._try(dialogue, turn, is_first)
         await self._settle(dialogue, turn.last_seq, verdict)
         is_all = len(found.messages) < MAX_MESSAGES and (is_first or not self._config.fixes_turns)
@@ -322,4 +325,6 @@ class Turns:
 def _end_of(dialogue: Dialogue) -> int:
     """The seq up to which its turn goes."""
     owed = dialogue.owed
-    return dialogue.room.last_seq if owed is None or owed.last_seq is None else owed.last_seq
+    if owed is not None and owed.last_seq is not None:
+        return owed.last_seq
+    return dialogue.newest or dialogue.room.last_seq

@@ -69,7 +69,7 @@ class Delivery:
         self._background = Background()
         self._unsaved = 0  # messages that the store is asked about once more
         self._failed_at = -math.inf  # when the store last did not save what it was given, monotonic seconds
-        self.on_chat: Callable[[Room], None] | None = None  # hears of every message of a user
+        self.on_chat: Callable[[Room, int], None] | None = None  # hears of every message of a user
         self.timeout = timeout
         self._is_traced = log.is_enabled_for(logging.DEBUG)
         self._queue: GroupCommit[PendingMessage, Outcome] | Lanes[PendingMessage, Outcome] = (
@@ -202,7 +202,7 @@ class Delivery:
         if message.type is MessageType.CHAT_MESSAGE:
             self._metrics.chat_messages += 1
             if self.on_chat is not None:
-                self.on_chat(room)
+                self.on_chat(room, seq)
         else:
             self._metrics.ai_responses += 1
             self._typing.stop_ai(room)

@@ -445,6 +445,42 @@ async def test_an_endless_refusal_is_not_read_to_its_end(provider: ModelServer) 
     await responder.close()
 
 
+KEY = "sk-0123456789abcdef"
+ERROR = {"error": {"message": f"Incorrect API key provided: {KEY}"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, json.dumps(ERROR).encode()),
+        (401, b"x" * 290 + KEY.encode()),
+        (200, b"data: " + json.dumps(ERROR).encode() + b"\n\n"),
+        (200, b"data: " + json.dumps({"error": "x" * 290 + KEY}).encode() + b"\n\n"),
+        (200, piece("Hi", f"{KEY}")),
+        (200, piece("Hi", "x" * 60_000)),
+    ],
+)
+def test_whatever_a_provider_says_the_key_is_not_told_on(
+    provider: ModelServer, status: int, body: bytes
+) -> None:
+    provider.reply(body, status=status)
+
+    @asynchronous
+    async def run() -> None:
+        _, fault = await failure(responder_for(provider, api_key=KEY))
+        assert KEY[:9] not in str(fault).lower()
+        assert len(str(fault)) < 500
+
+    run()
+
+
+@asynchronous
+async def test_a_redirect_without_an_address_is_a_refusal(provider: ModelServer) -> None:
+    provider.reply(b"moved", status=302)
+    _, fault = await failure(responder_for(provider))
+    assert str(fault).endswith("answered 302: moved")
+
+
 @asynchronous
 async def test_a_redirect_is_not_followed_but_told(provider: ModelServer) -> None:
     headers = {"Location": "https://elsewhere.example/v1/chat/completions"}

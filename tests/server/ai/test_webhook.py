@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -104,6 +105,39 @@ async def test_a_stream_that_says_why_it_is_not_whole_ends_so(service: WebhookSe
     asked = caller(service)
     assert await pieces_of(asked, turn("Hi")) == ["Hello", Finish.LENGTH]
     await asked.close()
+
+
+@asynchronous
+async def test_what_may_have_become_a_tag_is_not_lost_at_the_end_of_a_stream(service: WebhookService) -> None:
+    chunk = b'data: {"choices": [{"index": 0, "delta": {"content": "I <"}}]}\n\n'
+    headers = {"Content-Type": "text/event-stream"}
+    for end in (b"data: [DONE]\n\n", b""):
+        reply = Reply(headers=headers, chunks=[chunk + end])
+        service.script = partial(lambda reply, delivery: reply, reply)
+        asked = caller(service)
+        assert "".join(await pieces_of(asked, turn("Hi"))) == "I <"
+        await asked.close()
+
+
+@asynchronous
+async def test_a_text_that_nobody_could_keep_is_the_services_fault(service: WebhookService) -> None:
+    for text in (b"\\ud800", b"Hi\\u0000"):
+        reply = Reply(body=b'{"message": "' + text + b'"}', headers={"Content-Type": "application/json"})
+        assert (await failure(service, reply)).kind is FailureKind.UPSTREAM_ERROR
+
+
+@asynchronous
+async def test_a_redirect_that_leads_nowhere_is_told_like_any_other_refusal(service: WebhookService) -> None:
+    failed = await failure(service, Reply(302, b"moved"))
+    assert (failed.kind, str(failed).rpartition("answered ")[2]) == (FailureKind.UPSTREAM_ERROR, "302: moved")
+
+
+@asynchronous
+async def test_no_beginning_of_a_secret_is_told_where_the_rest_was_cut_off(service: WebhookService) -> None:
+    body = b"x" * 180 + SECRET.encode()
+    for reply in (Reply(500, body), Reply(body=body, headers={"Content-Type": "text/html"})):
+        assert SECRET[:8] not in str(await failure(service, reply))
+        assert SECRET.removeprefix("whsec_")[:8] not in str(await failure(service, reply))
 
 
 @asynchronous

@@ -116,6 +116,17 @@ def test_what_is_written_is_shown_at_once_and_saved_at_the_end(
     assert phone.receive_until("AI_RESPONSE")["data"] == "Hello world"
 
 
+@pytest.mark.parametrize("end", ["data: [DONE]\n\n", ""])
+def test_what_may_have_become_a_tag_is_not_lost_at_the_end(
+    write: Write, api: RunningServer, phone: Device, room: str, end: str
+) -> None:
+    chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "I <"}}]})
+    writer = write(api, "text/event-stream", conversation_id=room)
+    writer.write(f"data: {chunk}\n\n{end}")
+    writer.end()
+    assert phone.receive_until("AI_RESPONSE")["data"] == "I <"
+
+
 def test_the_same_id_again_is_a_duplicate_and_streamed_to_nobody(
     write: Write, api: RunningServer, phone: Device, room: str
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from server.core.model import Position
+from server.core.owed import OwedTurn
 from server.core.retrying import Backoff, FailureKind
 from server.ports import ResponderFailed
 from server.protocol import Finish
@@ -16,7 +17,7 @@ from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous
 from tests.support.device import CONVERSATION
 from tests.support.scripted_responder import ScriptedResponder
-from tests.support.stage import Stage, StageDevice
+from tests.support.stage import Stage, StageDevice, turns
 
 SOON = 0.01
 BROKEN = ResponderFailed("the model broke off", FailureKind.TRUNCATED)
@@ -30,11 +31,16 @@ class Talk:
         interrupt: Literal["queue", "cancel", "rollback"] = "queue",
         store: MemoryStore | None = None,
         backoff: Backoff = Backoff(SOON, SOON),  # noqa: B008 - frozen
+        attempts: int | None = None,
     ) -> None:
         self.store = store or MemoryStore(owes_answers=True)
         self.ai = ScriptedResponder()
         config = TurnConfig(
-            wait=SOON, max_wait=0.2, interrupt=interrupt, typing_delay=(0, 0), retry=RetryPolicy(backoff)
+            wait=SOON,
+            max_wait=0.2,
+            interrupt=interrupt,
+            typing_delay=(0, 0),
+            retry=RetryPolicy(backoff, attempts),
         )
         self.stage = Stage(self.store, responder=self.ai, turns=config, streams=StreamConfig(0.0))
         assert self.stage.node.turns is not None
@@ -44,8 +50,8 @@ class Talk:
         self.phone = await self.stage.join("phone")
         return self.phone
 
-    def cancel(self, message_id: str = "c", **data: str) -> None:
-        self.phone.send({"type": "CANCEL_RESPONSE", "message_id": message_id, "data": data})
+    def cancel(self, id: str = "c", **data: str) -> None:
+        self.phone.send({"type": "CANCEL_RESPONSE", "message_id": id, "data": data})
 
     @property
     def texts(self) -> list[tuple[str, str, str | None]]:
@@ -303,6 +309,49 @@ async def test_cancelled_while_it_waits_for_another_try_it_is_tried_no_more() ->
     await talk.until(lambda: not talk.turns.waiting)
     assert len(talk.ai.calls) == 1
     assert await talk.answered() == 1
+
+
+class HeldNotes(MemoryStore):
+    """Writes an attempt once the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(owes_answers=True)
+        self.is_asked, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def note_attempt(self, turn: OwedTurn) -> bool:
+        self.is_asked.set()
+        await self.goes_on.wait()
+        return await super().note_attempt(turn)
+
+
+@asynchronous
+async def test_cancelled_while_its_extent_is_written_the_turn_is_never_begun() -> None:
+    store = HeldNotes()
+    talk = Talk(store=store, attempts=12)
+    phone = await talk.begin()
+    phone.say("m1")
+    await store.is_asked.wait()
+    talk.cancel()
+    await turns(5)
+    assert phone.answers[-1]["type"] == "ACK"
+    store.goes_on.set()
+    await talk.until(lambda: not talk.turns.waiting)
+    assert talk.ai.calls == []
+    assert await talk.answered() == 1
+
+
+@asynchronous
+async def test_a_turn_is_cancelled_by_the_id_of_its_answer_whatever_the_ai_has_said_meanwhile() -> None:
+    talk = Talk(backoff=Backoff(60.0, 60.0))
+    phone = await talk.begin()
+    phone.say("m1")
+    (await talk.ai.called(1)).fail(BROKEN)
+    await talk.until(lambda: talk.stage.metrics.ai_failures)
+    room = talk.stage.manager.hold(CONVERSATION)
+    await talk.stage.node.speech.say(room, "by the way", "One thing more")
+    talk.cancel(message_id="answer-1")
+    await talk.until(lambda: not talk.turns.waiting)
+    assert talk.aborted == ["answer-1"]
 
 
 @asynchronous
