@@ -142,7 +142,14 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def segment(identifier: str) -> str:
-    """An identifier as one part of a path."""
+    """Return an identifier as one part of a path.
+
+    Raises CommandError for what a path cannot hold as one: "" and the steps `.` and `..` would ask for
+    another document, and what came would be taken for the answer.
+    """
+    if identifier in ("", ".", ".."):
+        told = identifier or "an empty text"
+        raise CommandError(f"{told} is no id: ids have letters, digits or . _ : @ -", exit_code=MISUSED)
     return quote(identifier, safe="")
 
 

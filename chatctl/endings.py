@@ -4,17 +4,19 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+# SIGQUIT is what Ctrl-\ sends. SIGINT raises KeyboardInterrupt by itself.
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @contextmanager
 def signals_end_in_order() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP end the program as an exception does, with the exit code that shells expect.
+    """Let the signals that end a program do it as an exception does, with the exit code that shells expect.
 
     What is ignored, as SIGHUP is under nohup, stays so.
     """
-    numbers = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
-    ]
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _leave) for number in numbers}
     try:
         yield

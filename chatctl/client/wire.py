@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from chatctl.client.backoff import close_code_of_refusal
 from chatctl.client.network import certificates
-from server.protocol import ABNORMAL_CLOSURE
+from server.protocol import ABNORMAL_CLOSURE, CloseCode
 
 # Far above a frame with the longest AI text that a server could be configured for.
 _MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
@@ -75,6 +75,9 @@ class Wire:
                 self._received(await socket.recv())
         except ConnectionClosed:
             return socket.close_code or ABNORMAL_CLOSURE, socket.close_reason or ""
+        except asyncio.CancelledError:  # the program ends: the library would call that an internal error
+            await socket.close(CloseCode.GOING_AWAY)
+            raise
         finally:
             self._socket = None
             writer.cancel()

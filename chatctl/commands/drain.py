@@ -46,7 +46,7 @@ def _wait_until_empty(api: Api) -> None:
     told = None
     while left := _connections(api):
         if left != told:
-            warn(f"{left} connections left")
+            warn(f"{left} connection{'' if left == 1 else 's'} left")
         told = left
         time.sleep(POLL_SECONDS)
 

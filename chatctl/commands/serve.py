@@ -39,7 +39,8 @@ def command(
     """Start the server.
 
     Options win over environment variables (CHAT_SERVER__PORT), these over config.toml.
-    Ctrl-C, SIGTERM or SIGHUP drains it: what has arrived is answered, then every connection is closed.
+    Ctrl-C, SIGTERM, SIGQUIT or SIGHUP drains it: what has arrived is answered, then every
+    connection is closed.
     """
     options = {
         "server.host": host,

@@ -13,7 +13,7 @@ from starlette.routing import compile_path
 
 from server.core.model import STORE_UNAVAILABLE, Refused
 from server.ports import StoreUnavailable
-from server.protocol import ErrorCode, ErrorInfo, is_identifier
+from server.protocol import IDENTIFIER_RULE, ErrorCode, ErrorInfo, is_identifier
 from server.runtime.base.metrics import Metrics
 
 _STATUS: Final = {
@@ -187,7 +187,7 @@ def _describe(fault: RequestValidationError) -> str:
         return "the body must be one JSON object, with Content-Type: application/json"
     field = ".".join(str(part) for part in first["loc"][1:])
     if first["type"] == "string_pattern_mismatch":
-        return f"{field}: may have letters, digits and . _ : @ - only"
+        return f"{field}: {IDENTIFIER_RULE}"
     return f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 

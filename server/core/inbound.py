@@ -12,7 +12,14 @@ from pydantic_core import ErrorDetails, from_json
 from server.core.model import Refused
 from server.core.signal_data import cancelled_id_of, fault_of_ping, receipt_of, typing_of
 from server.core.visible_text import shows_something
-from server.protocol import ClientFrame, ErrorCode, MessageType, answered_seq_of, is_identifier
+from server.protocol import (
+    IDENTIFIER_RULE,
+    ClientFrame,
+    ErrorCode,
+    MessageType,
+    answered_seq_of,
+    is_identifier,
+)
 
 CLIENT_TYPES: Final = frozenset(
     {
@@ -145,7 +152,7 @@ def _describe(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{field}: is required"
     if error["type"] == "string_pattern_mismatch":
-        return f"{field}: may have letters, digits and . _ : @ - only"
+        return f"{field}: {IDENTIFIER_RULE}"
     return f"{field}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 

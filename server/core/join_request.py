@@ -34,8 +34,10 @@ class JoinRequest:
 
 def read_join_request(user_id: str, query: Mapping[str, str], ip: str) -> JoinRequest | Refusal:
     """The request, or which part of it is missing or wrong."""
-    if not is_party(user_id):
+    if not is_identifier(user_id):
         return _bad("user_id")
+    if not is_party(user_id):
+        return Refusal(CloseCode.POLICY_VIOLATION, "user_id: is the server's own name", "bad_request")
     if not query.get("conversation_id"):
         return Refusal(CloseCode.POLICY_VIOLATION, "conversation_id is required", "bad_request")
     for name in ("conversation_id", "client_id", "session_id"):
@@ -68,5 +70,5 @@ def _seq(digits: str) -> int:
 
 
 def _bad(name: str) -> Refusal:
-    reason = f"{name} must be 1 to 128 letters, digits or . _ : @ -"
+    reason = f"{name} must be 1 to 128 letters, digits or . _ : @ -, and not . or .."
     return Refusal(CloseCode.POLICY_VIOLATION, reason, "bad_request")

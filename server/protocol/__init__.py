@@ -1,6 +1,7 @@
 """The contract with every client: wire models, types, codes. Nothing of the server's logic."""
 
 from server.protocol.identifiers import (
+    IDENTIFIER_RULE,
     Identifier,
     Party,
     ai_id_of,
@@ -27,6 +28,7 @@ __all__ = [
     "ABNORMAL_CLOSURE",
     "ACK_TEXT",
     "AI",
+    "IDENTIFIER_RULE",
     "MAX_LISTED",
     "MAX_PAGE",
     "PROTOCOL_VERSION",

@@ -13,6 +13,8 @@ MAX_IDENTIFIER_LENGTH: Final = 128
 # `.` and `..` are no identifiers: in a URL they are steps of its path.
 _PATTERN: Final = r"\.{0,2}[A-Za-z0-9_:@-][A-Za-z0-9._:@-]*|\.{3}[A-Za-z0-9._:@-]*"
 IDENTIFIER_PATTERN: Final = f"^(?:{_PATTERN})$"
+# What is told of a text that does not match it.
+IDENTIFIER_RULE: Final = "may have letters, digits and . _ : @ - only, and not be . or .."
 
 Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_IDENTIFIER_LENGTH, pattern=IDENTIFIER_PATTERN)

@@ -85,7 +85,9 @@ def from_file(path: Path | None) -> dict[str, Given]:
         document = _FileSource(Settings, path)()
     except OSError as error:
         raise ConfigFileError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigFileError(f"{path}: no UTF-8: {error.reason} (at byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigFileError(f"{path}: no TOML: {error}") from error
     return {key: Given(value, str(path)) for key, value in _flat(document)}
 

@@ -44,9 +44,9 @@ def server_config(app: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn
 
 
 class Server(uvicorn.Server):
-    """SIGTERM, Ctrl-C and SIGHUP end it with exit code 0 once `drain` is done.
+    """Ends at SIGTERM, SIGQUIT, Ctrl-C and SIGHUP with exit code 0 once `drain` is done.
 
-    A second SIGTERM or Ctrl-C ends it at once; whatever is committed is safe then, as it is when the
+    A second SIGTERM, SIGQUIT or Ctrl-C ends it at once; whatever is committed is safe then, as it is when the
     process is killed. A SIGHUP comes when its terminal is closed, often twice, and is ignored under nohup.
     SIGUSR1 and SIGUSR2 do nothing.
 
@@ -101,7 +101,7 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """By the loop's own handlers: the code behind `serve` runs, and the exit code is ours."""
         loop = asyncio.get_running_loop()
-        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._end)
+        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGQUIT), self._end)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             handlers[signal.SIGHUP] = self.hang_up
         for number in (signal.SIGUSR1, signal.SIGUSR2):

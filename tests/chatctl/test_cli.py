@@ -48,6 +48,9 @@ def test_every_command_says_what_it_does_and_has_examples(name: str) -> None:
             ["typing", "c", "maybe"],
             "Invalid value for 'state': 'maybe' is not one of 'on', 'off'. (chatctl typing --help tells how)",
         ),
+        (["trace", "..", "--conversation", "c"], ".. is no id: ids have letters, digits or . _ : @ -"),
+        (["history", "."], ". is no id: ids have letters, digits or . _ : @ -"),
+        (["export", ""], "an empty text is no id: ids have letters, digits or . _ : @ -"),
         (["errors", "a", "b"], "Got unexpected extra argument(s) (b) (chatctl errors --help tells how)"),
     ],
 )

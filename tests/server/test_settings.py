@@ -215,6 +215,16 @@ def test_a_byte_order_mark_before_the_file_is_passed_over(tmp_path: Path) -> Non
     assert load(tmp_path, "\ufeff[server]\nport = 7").server.port == 7
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_of_another_encoding_is_one_line_that_says_so(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "chat.toml"
+    file.write_text('[server]\nhost = "ä"', encoding=encoding)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(file, {}, {})
+    (line,) = raised.value.faults
+    assert line.startswith(f"{file}: no UTF-8: ")
+
+
 def test_a_file_that_is_a_pipe_is_read(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

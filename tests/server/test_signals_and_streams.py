@@ -27,6 +27,16 @@ def shell(redirections: str) -> list[str]:
     return ["sh", "-c", f'exec "$0" "$@" {redirections}', *SERVE]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_whatever_tells_it_to_end_it_drains(tmp_path: Path, connect_device: Connect, number: int) -> None:
+    with running_server(tmp_path) as server:
+        phone = connect_device(server, "phone")
+        server.process.send_signal(number)
+        assert phone.receive_until("SYSTEM")["data"]["event"] == "shutdown"
+        assert phone.wait_for_close()[0] == 1001
+        assert server.wait() == 0
+
+
 def test_a_hang_up_drains_and_a_second_one_does_not_cut_that_short(
     tmp_path: Path, connect_device: Connect
 ) -> None:
@@ -92,12 +102,9 @@ def test_when_a_log_is_read_again_it_tells_how_much_is_missing_and_goes_on(
     with unread_log(tmp_path) as log, chatty_server(tmp_path) as server:
         phone = connect_device(server, "phone")
         send_and_await(phone, MANY)
-        text = b""
-        while b"log lines were lost" not in text:
-            text += log.read() or b""
-        phone.say("the last", "x")
-        while b"the last" not in text:
-            text += log.read() or b""
+        text = read_until(log, b"log lines were lost")
+        phone.say("the-last", "x")
+        text += read_until(log, b"the-last")
         assert server.terminate() == 0
     lines = [json.loads(line) for line in text.splitlines()[:-1]]  # each a whole one
     (lost,) = [line for line in lines if line["event"].startswith("log lines were lost")]
@@ -110,6 +117,16 @@ def unread_log(folder: Path) -> Iterator[BinaryIO]:
     os.mkfifo(folder / "log")
     with os.fdopen(os.open(folder / "log", os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as log:
         yield log
+
+
+def read_until(log: BinaryIO, words: bytes) -> bytes:
+    """Reads on until the words have come."""
+    text, end = b"", time.monotonic() + ENDS
+    while words not in text:
+        assert time.monotonic() < end, text[-1000:]
+        text += log.read() or b""
+        time.sleep(0.01)
+    return text
 
 
 def chatty_server(folder: Path) -> AbstractContextManager[RunningServer]:

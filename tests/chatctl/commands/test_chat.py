@@ -330,7 +330,7 @@ def wait_until_read(server: RunningServer, room: str, seq: int) -> None:
     raise AssertionError(f"{seq} was not read")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(
     server: RunningServer, room: str, number: int
 ) -> None:
@@ -342,3 +342,6 @@ def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(
         assert screen.process.wait(PATIENCE) == 128 + number
         assert screen.modes == before
         assert "Traceback" not in screen.text
+    ends = server.get("/stats/events").json()["items"]
+    (end,) = [one for one in ends if one["event"] == "disconnect" and one["conversation_id"] == room]
+    assert end["code"] == 1001  # and no internal error, which an operator would look for

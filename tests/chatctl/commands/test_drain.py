@@ -20,12 +20,12 @@ def test_it_waits_until_the_node_is_empty(
 ) -> None:
     monkeypatch.setattr("chatctl.commands.drain.POLL_SECONDS", 0.0)
     rest.answers["POST /api/drain"] = (202, {})
-    states = emptying(5, 5, 2, 0)
+    states = emptying(5, 5, 1, 0)
     rest.replies["GET /stats"] = lambda _: next(states)
     assert chatctl("drain", "--per-second", "20") == (
         0,
         "the node is empty\n",
-        "chatctl: 5 connections left\nchatctl: 2 connections left\n",
+        "chatctl: 5 connections left\nchatctl: 1 connection left\n",
     )
     assert rest.requests[0].body == {"per_second": 20}
 

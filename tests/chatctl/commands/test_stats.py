@@ -109,7 +109,7 @@ def test_ctrl_c_is_a_way_to_end_it_too(rest: RestServer) -> None:
 LEAVES_ALTERNATE_SCREEN = "\x1b[?1049l"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_whatever_ends_it_the_terminal_is_as_it_was(rest: RestServer, number: int) -> None:
     serve_stats(rest)
     with live(rest.url) as screen:

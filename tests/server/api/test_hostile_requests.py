@@ -77,6 +77,7 @@ def test_json_under_another_name_is_422_so_that_no_foreign_page_can_send_it_unas
         ("send-ai-message", {"conversation_id": "c", "message": 7}, "message: "),
         ("send-ai-message", {"conversation_id": "c", "message": "a\0b"}, "message: must not contain NUL"),
         ("send-ai-message", {"conversation_id": "a b", "message": "x"}, "conversation_id: may have letters"),
+        ("send-ai-message", {"conversation_id": "..", "message": "x"}, "conversation_id: may have letters, "),
         ("read-receipts", {"conversation_id": "c", "seq": "1"}, "seq: should be a number"),
         ("read-receipts", {"conversation_id": "c", "seq": True}, "seq: should be a number"),
         ("read-receipts", {"conversation_id": "c", "seq": 1.5}, "seq: "),

@@ -30,6 +30,12 @@ def test_only_the_conversation_is_required() -> None:
         ("a b", {"conversation_id": "c"}, "user_id"),
         ("é", {"conversation_id": "c"}, "user_id"),
         ("u" * 129, {"conversation_id": "c"}, "user_id"),
+        (
+            "..",
+            {"conversation_id": "c"},
+            "user_id must be 1 to 128 letters, digits or . _ : @ -, and not . or ..",
+        ),
+        ("server", {"conversation_id": "c"}, "user_id: is the server's own name"),
         ("kai", {}, "conversation_id"),
         ("kai", {"conversation_id": ""}, "conversation_id"),
         ("kai", {"conversation_id": "a/b"}, "conversation_id"),
