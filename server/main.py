@@ -20,13 +20,13 @@ from server.api.history import history_router
 from server.api.operations import operations_router
 from server.api.page import page_router
 from server.api.prometheus import prometheus_router
-from server.api.proxies import Proxies
+from server.api.proxies import Proxies, TrustedProxies
 from server.api.stats import stats_router
 from server.api.status import Status
 from server.api.users import users_router
 from server.api.websocket import websocket_route
 from server.settings import Settings
-from server.wiring import VERSION, Services, make_tokens, open_services, trusted_networks
+from server.wiring import VERSION, Services, make_tokens, open_services, trusted_proxies
 
 
 def add_routes(app: FastAPI, services: Services, status: Status | None = None) -> None:
@@ -34,7 +34,7 @@ def add_routes(app: FastAPI, services: Services, status: Status | None = None) -
     node, status = services.node, status or services.status
     install_error_handlers(app, node.metrics)
     app.state.store, app.state.reads = node.store, node.reads
-    app.router.routes.append(websocket_route(node.joins, services.checks, node.metrics))
+    app.router.routes.append(websocket_route(services.websocket))
     app.include_router(health_router(status.health))
     app.include_router(stats_router(status.stats))
     app.include_router(prometheus_router(status.stats))
@@ -53,7 +53,7 @@ def add_routes(app: FastAPI, services: Services, status: Status | None = None) -
         app.include_router(router, dependencies=guards)
 
 
-def new_app(settings: Settings) -> FastAPI:
+def new_app(settings: Settings, proxies: TrustedProxies) -> FastAPI:
     """Make the application without the routes that `add_routes` adds."""
     description = "Chat with AI companions in real time."
     app = FastAPI(title="chatctl", version=VERSION, description=description, redirect_slashes=False)
@@ -66,8 +66,7 @@ def new_app(settings: Settings) -> FastAPI:
     if origins:  # their pages read the history; a browser asks first, and without a key
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_headers=["Authorization"])
     app.add_middleware(TrailingSlash, kept=OPEN_FOLDER)
-    networks, root_path = trusted_networks(settings), settings.server.root_path
-    app.add_middleware(Proxies, trusted=networks, root_path=root_path)  # added last, it is the outermost
+    app.add_middleware(Proxies, trusted=proxies)  # added last, it is the outermost
     if settings.server.web_client:
         app.include_router(page_router())
     return app
@@ -84,6 +83,6 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             await services.node.shutdown.drain()
 
-    app = new_app(settings)
+    app = new_app(settings, trusted_proxies(settings))
     app.router.lifespan_context = lifespan
     return app

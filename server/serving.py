@@ -15,11 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import structlog
+import uvicorn
 import uvloop
 from fastapi import FastAPI
 
 from server.ai.model_http import UnusableProxy
 from server.api.machine import MachineStatus, Siblings, sibling_router
+from server.api.proxies import Proxies
 from server.logs import configure_logs
 from server.main import add_routes, new_app
 from server.ports import StoreUnavailable
@@ -33,7 +35,7 @@ from server.transport.binding import reserve
 from server.transport.limits import Limits
 from server.transport.private_server import private_server
 from server.transport.uvicorn_server import Server, server_config
-from server.wiring import VERSION, Services, open_services
+from server.wiring import VERSION, Services, open_services, trusted_proxies
 
 log = structlog.get_logger()
 
@@ -97,12 +99,20 @@ def _allow_many_files() -> None:
 
 async def _serve(settings: Settings, place: WorkerPlace | None) -> int:
     async with open_services(settings) as services:
-        app = new_app(settings)
+        proxies = trusted_proxies(settings)
+        app = new_app(settings, proxies)
+        config = server_config(
+            app,
+            Proxies(services.websocket, proxies),
+            settings.server.host,
+            settings.server.port,
+            Limits(settings.limits.max_frame_bytes),
+        )
         if place is None:
             add_routes(app, services)
-            return await _listen(settings, app, services, partial(_tell_start, settings))
+            return await _listen(settings, config, services, partial(_tell_start, settings))
         async with _among_siblings(app, services, place):
-            return await _listen(settings, app, services, _tell_supervisor, is_worker=True)
+            return await _listen(settings, config, services, _tell_supervisor, is_worker=True)
 
 
 @asynccontextmanager
@@ -121,15 +131,12 @@ async def _among_siblings(app: FastAPI, services: Services, place: WorkerPlace) 
 
 async def _listen(
     settings: Settings,
-    app: FastAPI,
+    config: uvicorn.Config,
     services: Services,
     on_started: Callable[[str, int], None],
     *,
     is_worker: bool = False,
 ) -> int:
-    config = server_config(
-        app, settings.server.host, settings.server.port, Limits(settings.limits.max_frame_bytes)
-    )
     drain, grace = services.node.shutdown.drain, settings.server.shutdown_grace
     server = Server(config, drain, grace, on_started, shares_port=is_worker)
     if is_worker:

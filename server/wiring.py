@@ -21,11 +21,12 @@ from server.api.export import UserExport
 from server.api.health import HealthCheck
 from server.api.history import History
 from server.api.operations import NodeDrain, Operations
+from server.api.proxies import TrustedProxies
 from server.api.stats import Stats
 from server.api.status import OwnStatus
 from server.api.users import UserResource
-from server.api.websocket import HandshakeChecks
-from server.core.connection_limits import ConnectionLimits, Network
+from server.api.websocket import HandshakeChecks, WebSocketEndpoint
+from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.core.retrying import Backoff
 from server.ports import MessageStore, Responder, StoreUnavailable
@@ -53,7 +54,7 @@ class Services:
     """A running node, and what answers its routes."""
 
     node: Node
-    checks: HandshakeChecks
+    websocket: WebSocketEndpoint
     status: OwnStatus
     ai_messages: AIMessages
     ai_streams: AIStreams
@@ -121,10 +122,10 @@ def _services(settings: Settings, node: Node) -> Services:
     store, conversations = node.store, node.conversations
     rooms = AIRooms(node.manager, conversations)
     longest = settings.limits.max_ai_text_length
-    origins = settings.server.allowed_origins
+    checks = HandshakeChecks(node.admission, settings.server.allowed_origins, node.tokens)
     return Services(
         node=node,
-        checks=HandshakeChecks(node.admission, origins, node.tokens),
+        websocket=WebSocketEndpoint(node.joins, checks, node.metrics),
         status=_own_status(node),
         ai_messages=AIMessages(rooms, node.speech, node.streams, node.ids, longest),
         ai_streams=AIStreams(rooms, node.streams, node.speech, node.ids, longest),
@@ -253,6 +254,7 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(limits.max_total, limits.max_per_ip, limits.max_per_user)
 
 
-def trusted_networks(settings: Settings) -> tuple[Network, ...]:
-    """Return where the proxies are that are believed."""
-    return tuple(ip_network(text, strict=False) for text in settings.server.trusted_proxies)
+def trusted_proxies(settings: Settings) -> TrustedProxies:
+    """Make what believes the proxies that the settings name."""
+    networks = tuple(ip_network(text, strict=False) for text in settings.server.trusted_proxies)
+    return TrustedProxies(networks, settings.server.root_path)

@@ -14,25 +14,20 @@ _PREFIX = b"x-forwarded-"
 _SECURE = {"http": "https", "ws": "wss"}
 
 
-class Proxies:
-    """ASGI middleware: all further in see the client's address, and the scheme, host and path of its URL.
+class TrustedProxies:
+    """Knows whose word counts on where a request comes from.
 
     Everything is served with and without `root_path`, which a proxy may have taken off or not; its
     X-Forwarded-Prefix says another one. `scope["path"]` is without it.
     """
 
-    def __init__(self, app: ASGIApp, trusted: Sequence[Network], root_path: str) -> None:
-        self._app = app
+    def __init__(self, trusted: Sequence[Network], root_path: str) -> None:
         self._trusted = trusted
         self._root_path = root_path
         self._has_warned = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            scope = self._as_sent(scope)
-        await self._app(scope, receive, send)
-
-    def _as_sent(self, scope: Scope) -> Scope:
+    def as_sent(self, scope: Scope) -> Scope:
+        """Return the request with the client's address, and the scheme, host and path of its URL."""
         root_path = self._root_path
         if said := _forwarded_headers(scope):
             peer = scope["client"][0] if scope["client"] else ""
@@ -57,6 +52,19 @@ class Proxies:
                 effect="whoever comes through it counts as one address",
                 remedy="name it in server.trusted_proxies",
             )
+
+
+class Proxies:
+    """ASGI middleware: all further in see requests as the client sent them."""
+
+    def __init__(self, app: ASGIApp, trusted: TrustedProxies) -> None:
+        self._app = app
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            scope = self._trusted.as_sent(scope)
+        await self._app(scope, receive, send)
 
 
 def _forwarded_headers(scope: Scope) -> dict[str, str]:

@@ -1,15 +1,15 @@
 """`/ws/{user_id}?conversation_id=...`: the way in for devices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.types import Receive, Scope, Send
 
 from server.core.connection_limits import origin_allowed
-from server.core.join_request import JoinRequest, Refusal, read_join_request
+from server.core.join_request import JoinRequest, Refusal, read_join_request, read_query
 from server.core.model import Refused
 from server.protocol import CloseCode
 from server.runtime.base.metrics import Metrics
@@ -20,11 +20,14 @@ from server.runtime.rooms.room import Connection
 from server.transport.socket import accept, refuse_handshake
 
 SUBPROTOCOL: Final = "chat.v1"
+_PATH: Final = "/ws/"
 _BEARER: Final = "bearer."
 _FULL: Final = "the server is full"
 _FOREIGN_PAGE: Final = Refusal(
     CloseCode.POLICY_VIOLATION, "pages of this origin may not connect (server.allowed_origins)", "origin"
 )
+
+_Headers = Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -35,57 +38,79 @@ class HandshakeChecks:
     allowed_origins: Sequence[str]
     tokens: Tokens | None
 
-    def read(self, websocket: WebSocket, address: str) -> JoinRequest | Refusal:
-        """What a handshake from there asks for, or why it is refused."""
-        headers = websocket.headers
-        if not origin_allowed(headers.get("origin"), headers.get("host"), self.allowed_origins):
+    def read(self, scope: Scope, address: str) -> JoinRequest | Refusal:
+        """Return what a handshake from there asks for, or why it is refused."""
+        headers = dict(reversed(scope["headers"]))  # of several with one name the first counts
+        origin, host = _text(headers, b"origin"), _text(headers, b"host")
+        if not origin_allowed(origin, host, self.allowed_origins):
             return _FOREIGN_PAGE
-        request = read_join_request(websocket.path_params["user_id"], websocket.query_params, address)
+        query = read_query(scope["query_string"].decode("latin-1"))
+        request = read_join_request(scope["path"].removeprefix(_PATH), query, address)
         if self.tokens is None or isinstance(request, Refusal):
             return request
-        found = self.tokens.verify_for(token_of(websocket), request.user_id)
+        token = _token_of(headers, scope.get("subprotocols", ()), query)
+        found = self.tokens.verify_for(token, request.user_id)
         if isinstance(found, Refused):
             return Refusal(CloseCode.POLICY_VIOLATION, found.text, "token")
         return replace(request, expires=found.expires)
 
 
-def token_of(websocket: WebSocket) -> str | None:
+def _text(headers: _Headers, name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def _token_of(headers: _Headers, subprotocols: Sequence[str], query: Mapping[str, str]) -> str | None:
     """By header (native apps), subprotocol `bearer.T` (browsers) or `?token=`: the first present decides."""
-    scheme, _, token = websocket.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (_text(headers, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
-    for offered in websocket.scope.get("subprotocols", ()):
+    for offered in subprotocols:
         if offered.startswith(_BEARER):
-            return str(offered).removeprefix(_BEARER)
-    return websocket.query_params.get("token")
+            return offered.removeprefix(_BEARER)
+    return query.get("token")
 
 
-def websocket_route(joins: JoinHandler, checks: HandshakeChecks, metrics: Metrics) -> WebSocketRoute:
-    """Not a FastAPI route: its injection costs a third of a connection's acceptance, and answers a
-    malformed part with HTTP 403, which no browser shows to anybody.
+class WebSocketEndpoint:
+    """ASGI application: lets devices in, or tells them why not.
+
+    Our server calls it directly, behind no middleware but that of the proxies: what the framework's own do
+    for a WebSocket would cost more than its joining. Elsewhere it is a route of the application.
     """
 
-    async def connect(websocket: WebSocket) -> None:
-        address = websocket.client.host if websocket.client else ""
-        visitor = checks.admission.receive(address)
+    def __init__(self, joins: JoinHandler, checks: HandshakeChecks, metrics: Metrics) -> None:
+        self._joins = joins
+        self._checks = checks
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one handshake, and the connection where the server does not do that by itself."""
+        if not scope["path"].startswith(_PATH):
+            await refuse_handshake(scope, receive, send, HTTPStatus.NOT_FOUND, "no such WebSocket")
+            return
+        address = scope["client"][0] if scope["client"] else ""
+        visitor = self._checks.admission.receive(address)
         if visitor is None:
-            metrics.rejected["server_full"] += 1
-            await refuse_handshake(websocket, HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
+            self._metrics.rejected["server_full"] += 1
+            await refuse_handshake(scope, receive, send, HTTPStatus.SERVICE_UNAVAILABLE, _FULL)
             return
         answer: Connection | Refusal | None = None
         try:
-            request = checks.read(websocket, address)
-            offered = websocket.scope.get("subprotocols", ())
-            socket = await accept(websocket, SUBPROTOCOL if SUBPROTOCOL in offered else None)
-            answer = request if isinstance(request, Refusal) else await joins.join(request, socket)
+            request = self._checks.read(scope, address)
+            offered = scope.get("subprotocols", ())
+            socket = await accept(scope, receive, send, SUBPROTOCOL if SUBPROTOCOL in offered else None)
+            answer = request if isinstance(request, Refusal) else await self._joins.join(request, socket)
         finally:
             if not isinstance(answer, Refusal):
                 visitor.leave()
         if isinstance(answer, Refusal):
-            metrics.rejected[answer.label] += 1
+            self._metrics.rejected[answer.label] += 1
             socket.close(answer.code, answer.reason)
             await socket.attach(visitor)
         else:
             await socket.attach(answer)
 
-    return WebSocketRoute("/ws/{user_id:path}", connect)
+
+def websocket_route(endpoint: WebSocketEndpoint) -> WebSocketRoute:
+    """Make the endpoint a route of an application that runs under any ASGI server."""
+    return WebSocketRoute(_PATH + "{user_id:path}", endpoint)

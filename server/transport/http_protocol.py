@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -32,9 +33,11 @@ class HttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
+        websockets: ASGIApp,
         limits: Limits,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._websockets = websockets
         self._limits = limits
         self._is_refused = False
         self._is_in_head = True
@@ -209,7 +212,7 @@ class HttpProtocol(HttpToolsProtocol):
         protocol = WebSocketProtocol(self.transport, self.loop, self._limits)
         self.transport.set_protocol(protocol)
         self.parser = None  # type: ignore[assignment]  # it and this object hold each other
-        protocol.start(self.config, self.server_state, self._websocket_scope(), rest)
+        protocol.start(self._websockets, self.server_state, self._websocket_scope(), rest)
 
     def _websocket_scope(self) -> dict[str, Any]:
         path, _, query = self.url.partition(b"?")

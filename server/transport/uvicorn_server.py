@@ -24,14 +24,17 @@ _FORCED: Final = 130  # exit code of a program that Ctrl-C ended
 _RESERVE_SECONDS: Final = 0.3  # of the grace, for the store to close
 
 
-def server_config(app: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn.Config:
-    """Our protocol classes, no access log (query strings hold tokens), no trust in proxies."""
+def server_config(app: ASGIApp, websockets: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn.Config:
+    """Choose our protocol classes, no access log (query strings hold tokens), no trust in proxies.
+
+    `websockets` is the application that is asked for WebSockets; `app` answers all else.
+    """
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http=partial(HttpProtocol, limits=limits),  # type: ignore[arg-type]
+        http=partial(HttpProtocol, websockets=websockets, limits=limits),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         lifespan="off",
         backlog=_BACKLOG,

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from uvicorn.config import Config
+from starlette.types import ASGIApp, Message
 from uvicorn.server import ServerState
 
 from server.core.websocket_frames import close_frame
@@ -86,7 +86,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # ---- the handshake --------------------------------------------------------------------------------
 
-    def start(self, config: Config, state: ServerState, scope: dict[str, Any], rest: bytes) -> None:
+    def start(self, app: ASGIApp, state: ServerState, scope: dict[str, Any], rest: bytes) -> None:
         """Runs the application's endpoint for this request; `rest` came behind the request's head."""
         self._connections = state.connections
         self._connections.add(self)  # type: ignore[arg-type]  # typed as uvicorn's own classes
@@ -96,7 +96,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self.refuse(*fault)
             return
         scope["extensions"] = {EXTENSION: self}
-        task = self._loop.create_task(self._run(config.loaded_app, scope))
+        task = self._loop.create_task(self._run(app, scope))
         state.tasks.add(task)
         task.add_done_callback(state.tasks.discard)
 
@@ -113,7 +113,7 @@ class WebSocketProtocol(asyncio.Protocol):
             is_key = False
         return None if is_key else (HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
 
-    async def _run(self, app: Any, scope: dict[str, Any]) -> None:
+    async def _run(self, app: ASGIApp, scope: dict[str, Any]) -> None:
         try:
             await app(scope, self._asgi_receive, self._asgi_send)
         except Exception:
@@ -127,11 +127,11 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server")
 
-    async def _asgi_receive(self) -> dict[str, Any]:
+    async def _asgi_receive(self) -> Message:
         """What a route that does not know this class may ask for: only whether somebody is there."""
         return {"type": "websocket.connect"}
 
-    async def _asgi_send(self, event: dict[str, Any]) -> None:
+    async def _asgi_send(self, event: Message) -> None:
         """Such a route can only refuse."""
         is_missing = event["type"] == "websocket.close"
         self.refuse(HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.NOT_IMPLEMENTED, "no such WebSocket")

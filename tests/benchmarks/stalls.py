@@ -155,7 +155,7 @@ async def measure(count: int) -> None:
     async with open_services(load_settings(None, SETTINGS, {})) as services:
         app = FastAPI()
         add_routes(app, services)
-        config = server_config(app, "127.0.0.1", port, Limits(65536))
+        config = server_config(app, services.websocket, "127.0.0.1", port, Limits(65536))
         server = Server(config, services.node.shutdown.drain, 10.0, lambda host, port: ready.set())
         serving = asyncio.create_task(server.serve())
         await ready.wait()

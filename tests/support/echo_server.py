@@ -55,7 +55,7 @@ class EchoServer:
         ]
 
     async def _echo(self, websocket: WebSocket) -> None:
-        socket = await accept(websocket)
+        socket = await accept(websocket.scope, websocket.receive, websocket.send)
         user = Echo(socket)
         self.users.append(user)
         await self.may_attach.wait()
@@ -76,7 +76,8 @@ async def echo_server(limits: Limits) -> AsyncIterator[EchoServer]:
 
     async def nothing_to_drain() -> None: ...
 
-    config = server_config(Starlette(routes=echo.routes), "127.0.0.1", 0, limits)
+    app = Starlette(routes=echo.routes)
+    config = server_config(app, app, "127.0.0.1", 0, limits)
     server = Server(config, nothing_to_drain, GRACE, lambda host, port: started.set_result(port))
     serving = asyncio.create_task(server.serve())
     try:

@@ -71,10 +71,11 @@ class Admission:
         """Why the device may not come in; the connection that it replaces makes room for it."""
         group = address_group(request.ip)
         old = [c.info for c in room.connections if c.info.client_id == request.client_id]
+        replaced = sum([address_group(info.ip) == group for info in old]) if old else 0
         return over_limit(
             self._places,
             self._manager.current - len(old),
-            self._of_address[group] - sum(address_group(info.ip) == group for info in old),
+            self._of_address[group] - replaced,
             len(self._manager.devices_of(request.user_id)) - len(old),
         )
 

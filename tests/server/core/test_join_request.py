@@ -1,6 +1,10 @@
-import pytest
+from urllib.parse import parse_qsl
 
-from server.core.join_request import JoinRequest, Refusal, read_join_request
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.core.join_request import JoinRequest, Refusal, read_join_request, read_query
 from server.protocol import CloseCode
 
 
@@ -60,3 +64,8 @@ def test_a_last_seq_beyond_all_numbers_is_just_beyond_every_log() -> None:
     request = read_join_request("kai", {"conversation_id": "c", "last_seq": "1" * 5000}, "127.0.0.1")
     assert isinstance(request, JoinRequest)
     assert request.last_seq is not None and 1 << 53 < request.last_seq < 1 << 63
+
+
+@given(st.text("ab=&%+20; é", max_size=30))
+def test_a_query_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    assert read_query(text) == dict(parse_qsl(text, keep_blank_values=True))

@@ -12,7 +12,9 @@ from server.settings import load_settings
 async def main() -> None:
     app = create_app(load_settings())
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, ws="websockets-sansio", log_config=None, ws_per_message_deflate=False)
+    config = uvicorn.Config(
+        app, ws="websockets-sansio", log_config=None, ws_per_message_deflate=False, proxy_headers=False
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it

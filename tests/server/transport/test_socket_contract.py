@@ -5,17 +5,22 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import jwt
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets import Origin, Subprotocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.support.device import Connect, Device
+from tests.support.knock import OK, knock, verdict
 from tests.support.server import RunningServer, running_server
 from tests.support.wire import CLOSE, TEXT, client_frame, upgrade_request
 
 OURS = [sys.executable, "-m", "chatctl", "serve"]
+SECRET = "a secret of at least thirty-two bytes"
 PLAIN_ASGI = [sys.executable, str(Path(__file__).with_name("plain_asgi.py"))]
 
 
@@ -74,6 +79,68 @@ def test_a_refused_connection_is_accepted_and_then_told_why(host: RunningServer)
     assert end.value.rcvd is not None
     assert end.value.rcvd.code == 1008
     assert "conversation_id" in end.value.rcvd.reason
+
+
+def test_a_page_of_a_foreign_origin_is_told_so(host: RunningServer) -> None:
+    with knock(host, origin="https://evil.example") as foreign:
+        code, reason = verdict(foreign)
+
+    assert code == 1008
+    assert "origin" in reason
+
+
+def test_a_name_that_needs_no_escape_may_be_escaped(host: RunningServer) -> None:
+    with knock(host, user="%6Bai", conversation="esc%61ped", query="&client_id=a%3Ab") as device:
+        welcome = json.loads(device.recv(timeout=5))
+
+    assert (welcome["data"]["user_id"], welcome["conversation_id"]) == ("kai", "escaped")
+    assert welcome["data"]["client_id"] == "a:b"
+
+
+@pytest.mark.parametrize("path", ["/", "/wss/kai", "/health", "/chat/ws/kai"])
+def test_a_websocket_at_another_path_is_refused_by_http(host: RunningServer, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(host.websocket + path + "?conversation_id=c", compression=None)
+
+    assert refused.value.response.status_code in (403, 404)  # stock uvicorn says 403
+
+
+def test_behind_a_trusted_proxy_the_checks_see_the_clients_address_host_and_path(
+    command: list[str], tmp_path: Path
+) -> None:
+    settings = {"server__root_path": "/chat", "server__trusted_proxies": "127.0.0.1"}
+    forwarded = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "chat.example"}
+    forwarded["X-Forwarded-Proto"] = "https"
+    settings["connections__max_per_ip"] = "1"
+    with running_server(tmp_path, command, **settings) as server, ExitStack() as stack:
+        verdicts = []
+        for root in ("/chat", ""):
+            address = f"{server.websocket}{root}/ws/kai?conversation_id=c"
+            device = connect(
+                address, origin=Origin("https://chat.example"), additional_headers=forwarded, compression=None
+            )
+            verdicts.append(verdict(stack.enter_context(device)))
+
+    assert verdicts == [OK, (1008, "too many connections of this address (1)")]
+
+
+def test_a_token_by_header_subprotocol_or_query_is_checked_and_the_first_present_decides(
+    command: list[str], tmp_path: Path
+) -> None:
+    good, bad = jwt.encode({"sub": "kai", "exp": time.time() + 60}, SECRET), "no.token.atall"
+    with running_server(tmp_path, command, auth__jwt_secret=SECRET) as server:
+        by_header = knock(
+            server, query=f"&token={bad}", additional_headers={"Authorization": f"Bearer {good}"}
+        )
+        protocols = [Subprotocol("chat.v1"), Subprotocol(f"bearer.{good}")]
+        by_protocol = knock(server, query=f"&token={bad}", subprotocols=protocols)
+        by_query = knock(server, query=f"&token={good}")
+        others = knock(server, "ben", "other", query=f"&token={good}")
+        nobody = knock(server)
+        with by_header, by_protocol, by_query, others, nobody:
+            assert [verdict(it)[0] for it in (by_header, by_protocol, by_query)] == [0, 0, 0]
+            assert by_protocol.subprotocol == "chat.v1"
+            assert [verdict(it)[0] for it in (others, nobody)] == [1008, 1008]
 
 
 def test_a_replaced_device_is_closed_4500_with_a_reason(host: RunningServer, connect_device: Connect) -> None:
