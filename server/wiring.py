@@ -29,7 +29,7 @@ from server.api.websocket import HandshakeChecks, WebSocketEndpoint
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.core.retrying import Backoff
-from server.ports import MessageStore, Responder, StoreUnavailable
+from server.ports import Backplane, BackplaneUnavailable, MessageStore, Responder, StoreUnavailable
 from server.protocol import RateLimit
 from server.runtime.answers.failing import RetryPolicy
 from server.runtime.answers.streams import StreamConfig
@@ -71,7 +71,8 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open the store and start the node; end both in the reverse order.
 
-    Raises DatabaseInUse, SchemaTooNew, StoreUnavailable, UnusableKey, UnusableProxy.
+    Raises DatabaseInUse, SchemaTooNew, StoreUnavailable, UnusableKey, UnusableProxy,
+    BackplaneUnavailable where its URL is of no use.
     """
     store = TimedStore(make_store(settings), settings.store.timeout)
     await store.open()
@@ -81,7 +82,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     try:
         service = make_service(settings)
         responder = service if settings.ai.responder == "webhook" else make_responder(settings)
-        node = Node(node_config(settings), store, responder, make_tokens(settings), service)
+        backplane = make_backplane(settings)
+        node = Node(node_config(settings), store, responder, make_tokens(settings), service, backplane)
+        await node.open()
         node.start()
         yield _services(settings, node)
     finally:
@@ -174,6 +177,21 @@ def make_postgres_store(settings: Settings, owes_answers: bool) -> "PostgresStor
     store = settings.store
     is_durable = store.durability == "full"
     return PostgresStore(store.url, store.timeout, store.pool, owes_answers, is_durable)
+
+
+def make_backplane(settings: Settings) -> Backplane | None:
+    """The service that `backplane.url` names; None where there is this node alone.
+
+    Raises BackplaneUnavailable where its URL or its driver is of no use.
+    """
+    url = settings.backplane.url
+    if not url:
+        return None
+    try:
+        from server.backplane.redis import RedisBackplane
+    except ImportError:
+        raise BackplaneUnavailable("the backplane needs its driver: pip install 'chatctl[cluster]'") from None
+    return RedisBackplane(url)
 
 
 def _turn_config(ai: AI) -> TurnConfig:

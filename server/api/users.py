@@ -39,8 +39,8 @@ class UserResource:
         self._presence = presence
         self._metrics = metrics
 
-    def presence(self, user_id: str) -> PresenceView:
-        devices, last_seen = self._presence.of(user_id)
+    async def presence(self, user_id: str) -> PresenceView:
+        devices, last_seen = await self._presence.of(user_id)
         return PresenceView(
             status="online" if devices else "offline",
             devices=devices,
@@ -63,7 +63,7 @@ def users_router(users: UserResource) -> APIRouter:
     async def presence(user_id: str) -> PresenceView:
         """Whether the user is online, and with how many devices."""
         _check(user_id)
-        return users.presence(user_id)
+        return await users.presence(user_id)
 
     @router.delete("/{user_id}", status_code=204, responses=write_responses(404))
     async def delete(user_id: str) -> None:

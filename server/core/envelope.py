@@ -22,6 +22,7 @@ class Kind(IntEnum):
     REQUEST = 8  # from one node to another, which gives one answer
     ANSWER = 9
     CHUNK = 10  # of a stream being written
+    FORGOTTEN = 11  # a user of whom nothing is to be kept
 
 
 class Envelope(NamedTuple):

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from server.core.model import Draft, Refused, StoredMessage
 from server.protocol import ACK_TEXT, SERVER_SENDER, ErrorInfo, MessageType, WSMessage
 
+_TYPE_ENDS = 40  # bytes: a WebSocket header of ten at most, and the first field
 _ACK_DATA = to_json(ACK_TEXT).decode()
 
 
@@ -25,6 +26,11 @@ def saved_message(conversation_id: str, seq: int, message: Draft | StoredMessage
     if message.client_timestamp is not None:
         frame += f',"client_timestamp":"{message.client_timestamp}"'
     return (frame + "}").encode()
+
+
+def is_answer(frame: bytes) -> bool:
+    """Tell whether the frame of a saved message is an AI_RESPONSE; its type comes first."""
+    return b'"type":"AI_RESPONSE"' in frame[:_TYPE_ENDS]
 
 
 def ack(conversation_id: str, message_id: str, seq: int | None, duplicate: bool, timestamp: str) -> bytes:

@@ -154,9 +154,9 @@ class Node:
         config = self._config
         self._flusher = Flusher(asyncio.get_running_loop())
         self.replies = Replies(self.metrics, self.ids, self._flusher)
-        self.sessions = Sessions(self.ids, config.session_ttl)
+        self.sessions = Sessions(config.session_ttl)
         self.manager = ConnectionManager(
-            self.metrics, self.ids, self.sessions, self._flusher, self.replies, config.send_queue
+            self.metrics, self.sessions, self._flusher, self.replies, config.send_queue
         )
         self.admission = Admission(self.manager, config.connections)
         self.presence = Presence(self.manager)

@@ -134,7 +134,7 @@ class AISpeech:
             if said.code is ErrorCode.OUTCOME_UNKNOWN:
                 found = await self._found_out(room, message_id)
                 if found is not None:
-                    return Spoken(found.seq, found.created_at, len(room.connections), duplicate=False)
+                    return Spoken(found.seq, found.created_at, room.devices, duplicate=False)
                 said = STORE_UNAVAILABLE
             if time.monotonic() + _RETRY_SECONDS >= end:
                 return said

@@ -98,7 +98,7 @@ class Turns:
         self._gate = gate
         self._dialogues: dict[Room, Dialogue] = {}
         self._ends: Timers[Dialogue] = Timers(self._begin_answer)
-        typing.when_changed(self._typing_changed)
+        typing.when_changed_anywhere(self._typing_changed)
         if gate is not None:
             gate.when_down(self._service_is_down)
 

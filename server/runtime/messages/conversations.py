@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Final
 
 from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
@@ -13,6 +13,9 @@ from server.runtime.base.clock import now_ms
 from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Room
+
+DELETED: Final = "the conversation was deleted"
+"""The reason with which its devices are closed (1000)."""
 
 
 class Conversations:
@@ -88,17 +91,19 @@ class Conversations:
             for room in rooms:
                 room.is_deleted = True
             await self._store.delete_conversations(conversation_ids)
-            code, reason = CloseCode.NORMAL, "the conversation was deleted"
+            code, reason = CloseCode.NORMAL, DELETED
+            self._deleted(conversation_ids)
         except StoreUnavailable as fault:
             return fault
         else:
             return None
         finally:
             for room in rooms:
-                for connection in room.connections:
-                    connection.close(code, reason)
+                self._manager.close_room(room, code, reason)
                 self._manager.release(room)
-                self._manager.forget(room)
+
+    def _deleted(self, conversation_ids: list[str]) -> None:
+        """Hear of conversations that are deleted. Of a node that is alone nobody else has to know."""
 
 
 def default_ai(conversation_id: str) -> dict[str, Any]:

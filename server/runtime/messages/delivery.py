@@ -216,7 +216,7 @@ class Delivery:
                 seq=seq,
                 delivered_to=len(room.live),
             )
-        return len(room.connections)
+        return len(room.connections) + room.elsewhere
 
     def _fail(self, message: PendingMessage) -> None:
         """A fault of ours in one message: its devices come back and read it from the store."""

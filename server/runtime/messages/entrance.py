@@ -6,6 +6,7 @@ from server.protocol import CloseCode
 from server.runtime.base.ids import IdMaker
 from server.runtime.messages.conversations import Conversations
 from server.runtime.rooms.room import Connection, Room
+from server.runtime.rooms.sessions import Seat
 
 
 class Entrance:
@@ -27,9 +28,15 @@ class Entrance:
             return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
         return conversation
 
-    async def take_place(self, room: Room, request: JoinRequest) -> str | Refusal:
-        """Returns the id of the connection to be; no other node has one of the same device then."""
-        return self._ids.new()
+    async def take_seat(self, room: Room, request: JoinRequest) -> Seat | Refusal:
+        """Returns the names for the connection to be; no other node has one of the same device then.
+
+        One of the next two is to be called, without an await in between.
+        """
+        return Seat(self._ids.new(), self._ids.new())
 
     def came_in(self, connection: Connection) -> None:
-        """Note that the connection with the id that was given is there."""
+        """Note that the connection is there."""
+
+    def gave_up(self, seat: Seat) -> None:
+        """Note that it will not come."""

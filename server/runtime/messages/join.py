@@ -18,7 +18,7 @@ from server.runtime.rooms.admission import Admission
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection, Listener, Room
-from server.runtime.rooms.sessions import Session
+from server.runtime.rooms.sessions import Seat, Session
 from server.runtime.signals.ai_status import AIStatuses
 
 log = structlog.get_logger()
@@ -99,22 +99,27 @@ class JoinHandler:
             return conversation
         if (refusal := self._why_not(request, room)) is not None:
             return refusal
-        place = await self._entrance.take_place(room, request)
-        if isinstance(place, Refusal):
-            return place
-        return self._let_in(request, socket, room, conversation, place)
+        seat = await self._entrance.take_seat(room, request)
+        if isinstance(seat, Refusal):
+            return seat
+        if (refusal := self._why_not(request, room)) is not None:
+            self._entrance.gave_up(seat)
+            return refusal
+        return self._let_in(request, socket, room, conversation, seat)
 
     def _why_not(self, request: JoinRequest, room: Room) -> Refusal | None:
         if self.is_draining:
             return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
+        if room.is_deleted:
+            return Refusal(CloseCode.TRY_AGAIN_LATER, "the conversation is being deleted", "store_unavailable")
         return self._admission.refusal(request, room)
 
     def _let_in(
-        self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation, place: str
+        self, request: JoinRequest, socket: Socket, room: Room, conversation: Conversation, seat: Seat
     ) -> Connection:
         """Without an await: nothing can be delivered between the plan and the membership."""
         now = time.monotonic()
-        connection, session = self._manager.connect(socket, request, room, self._listener, now, place)
+        connection, session = self._manager.connect(socket, request, room, self._listener, now, seat)
         self._admission.enter(connection)
         self._entrance.came_in(connection)
         replay = plan_replay(
@@ -153,5 +158,5 @@ class JoinHandler:
             max_frame_bytes=config.max_frame_bytes,
             rate_limit=config.rate_limit,
             ai={**conversation.ai, "status": self._statuses.of(conversation.ai["id"])},
-            devices=len(room.connections),
+            devices=room.devices,
         ).model_dump(by_alias=True)

@@ -44,11 +44,16 @@ class RoomChannels:
         self._listening: dict[str, _Listening] = {}  # by conversation
         self._lingering: Timers[str] = Timers(self._leave)
         self._on_heard: list[Callable[[Room], None]] = []
+        self._on_unheard: list[Callable[[str], None]] = []
         manager.when_changed(self._changed)
 
     def when_heard(self, tell: Callable[[Room], None]) -> None:
         """From now on `tell` is called with each room whose channel has just begun to be heard."""
         self._on_heard.append(tell)
+
+    def when_unheard(self, tell: Callable[[str], None]) -> None:
+        """From now on `tell` is called with each conversation that is not listened to any more."""
+        self._on_unheard.append(tell)
 
     def is_heard(self, conversation_id: str) -> bool:
         """Whether it is known here what other nodes have of the conversation."""
@@ -113,3 +118,5 @@ class RoomChannels:
         if (room is None or not room.connections) and conversation_id in self._listening:
             del self._listening[conversation_id]
             self._channels.unsubscribe(conversation_channel(conversation_id))
+            for tell in self._on_unheard:
+                tell(conversation_id)

@@ -48,6 +48,7 @@ class NodeFanOut(FanOut):
         self._holes: Timers[Room] = Timers(self._give_up)
         self._unsent: dict[str, tuple[int, str]] = {}  # newest seq and epoch, by conversation
         self._on_signal: list[SignalHeard] = []
+        self._on_answer: Callable[[Room], None] = lambda room: None
         self._on_doubt: Callable[[Room], None] = lambda room: None
         manager.when_live(self._joined)
         switchboard.on(Kind.MESSAGE, self._heard_message)
@@ -56,6 +57,10 @@ class NodeFanOut(FanOut):
     def when_signalled(self, tell: SignalHeard) -> None:
         """From now on `tell` is called with each signal of another node: its room, type, key and data."""
         self._on_signal.append(tell)
+
+    def when_answered(self, tell: Callable[[Room], None]) -> None:
+        """From now on `tell` is called before an AI_RESPONSE that another node saved is delivered."""
+        self._on_answer = tell
 
     def when_in_doubt(self, tell: Callable[[Room], None]) -> None:
         """From now on `tell` is called where another node knows the conversation by another epoch."""
@@ -100,6 +105,8 @@ class NodeFanOut(FanOut):
         if room.conversation is not None and room.epoch != epoch:
             self._on_doubt(room)
         elif envelope.frame:
+            if payloads.is_answer(envelope.frame):
+                self._on_answer(room)
             self._take(room, seq, envelope.frame)
         else:
             self.found(room, seq)
@@ -166,11 +173,12 @@ class NodeFanOut(FanOut):
         new_id = message_id or self._ids.new()
         stamp = self._replies.stamp()
         frame = text_frame(payloads.signal(type, room.conversation_id, new_id, data, stamp, sender))
-        if to is None:
+        if to is None and room.elsewhere:
             head = facts_head({"type": type, "key": key, "data": data})
             self._switchboard.publish(conversation_channel(room.conversation_id), Kind.SIGNAL, head, frame)
         offered = Signal(frame, *key) if key else frame
-        return self.offer(room.connections if to is None else to, offered, but)
+        told = self.offer(room.connections if to is None else to, offered, but)
+        return told + room.elsewhere if to is None else told
 
     def _heard_signal(self, channel: str, envelope: Envelope) -> None:
         room = self._manager.room(conversation_of(channel))

@@ -8,6 +8,7 @@ from server.ports import MessageStore, StoreUnavailable
 from server.protocol import CloseCode
 from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
+from server.runtime.messages.conversations import DELETED
 from server.runtime.nodes.fan_out import NodeFanOut
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Room
@@ -76,6 +77,4 @@ class Sweep:
     def _close(self, room: Room) -> None:
         """The conversation was deleted on another node, of which nothing was heard."""
         room.is_deleted = True
-        for connection in room.connections:
-            connection.close(CloseCode.NORMAL, "the conversation was deleted")
-        self._manager.forget(room)
+        self._manager.close_room(room, CloseCode.NORMAL, DELETED)

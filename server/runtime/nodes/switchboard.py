@@ -1,5 +1,6 @@
 """What comes from other nodes, handed to whoever is concerned by its kind; and the way to them."""
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import structlog
@@ -39,13 +40,13 @@ class Switchboard:
         self.node_id = node_id
         self._origin = node_id.encode()
         self._channels = channels
-        self._takers: dict[int, Take] = {}
+        self._takers: defaultdict[int, list[Take]] = defaultdict(list)
         self._on_back: list[Callable[[], None]] = []
         self._on_away: list[Callable[[], None]] = []
 
     def on(self, kind: Kind, take: Take) -> None:
         """From now on `take` is called with the channel and the envelope of each one of that kind."""
-        self._takers[kind] = take
+        self._takers[kind].append(take)
 
     def when_back(self, tell: Callable[[], None]) -> None:
         """From now on `tell` is called when the backplane is there, for the first time or again."""
@@ -63,12 +64,11 @@ class Switchboard:
         envelope = unpack(payload)
         if envelope is None or envelope.origin == self.node_id:
             return
-        if (take := self._takers.get(envelope.kind)) is None:
-            return
-        try:
-            take(channel, envelope)
-        except Exception:
-            log.exception("what another node sent failed", channel=channel, kind=envelope.kind)
+        for take in self._takers.get(envelope.kind, ()):
+            try:
+                take(channel, envelope)
+            except Exception:
+                log.exception("what another node sent failed", channel=channel, kind=envelope.kind)
 
     def came_back(self) -> None:
         self._tell_all(self._on_back)

@@ -36,7 +36,7 @@ class DeviceCounts:
             self._tell_room(room)
 
     def _tell_room(self, room: Room) -> None:
-        devices = len(room.connections)
+        devices = room.devices
         others = [connection for connection in room.connections if connection.devices_told != devices]
         if not others:
             return

@@ -10,13 +10,12 @@ from server.core.join_request import JoinRequest
 from server.ports import Socket
 from server.protocol import CloseCode, ErrorCode
 from server.runtime.base.clock import now_ms
-from server.runtime.base.ids import IdMaker
 from server.runtime.base.metrics import Metrics
 from server.runtime.rooms.connection_info import ConnectionInfo
 from server.runtime.rooms.flusher import Flusher
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection, Listener, Room
-from server.runtime.rooms.sessions import Session, Sessions
+from server.runtime.rooms.sessions import Seat, Session, Sessions
 
 log = structlog.get_logger()
 
@@ -27,14 +26,12 @@ class ConnectionManager:
     def __init__(
         self,
         metrics: Metrics,
-        ids: IdMaker,
         sessions: Sessions,
         flusher: Flusher,
         replies: Replies,
         send_queue: int,
     ) -> None:
         self._metrics = metrics
-        self._ids = ids
         self._sessions = sessions
         self._flusher = flusher
         self._replies = replies
@@ -56,14 +53,16 @@ class ConnectionManager:
         room: Room,
         listener: Listener,
         now: float,
-        connection_id: str,
+        seat: Seat,
     ) -> tuple[Connection, Session]:
         """Adds a device to its room; an older connection of the same device is closed first (4500)."""
-        client_id = request.client_id or self._ids.new()
+        client_id = request.client_id or seat.connection_id
         self._replace(client_id, room)
-        session = self._sessions.open(room.conversation_id, client_id, request.session_id, now)
+        session = self._sessions.open(
+            room.conversation_id, client_id, request.session_id, seat.session_id, now
+        )
         info = ConnectionInfo(
-            connection_id=connection_id,
+            connection_id=seat.connection_id,
             user_id=request.user_id,
             conversation_id=room.conversation_id,
             client_id=client_id,
@@ -145,6 +144,12 @@ class ConnectionManager:
         behind, room.live = room.live, ()
         return behind
 
+    def close_room(self, room: Room, code: int, reason: str) -> None:
+        """Sends the room's devices away; whoever comes next gets a new room."""
+        for connection in room.connections:
+            connection.close(code, reason)
+        self.forget(room)
+
     def start_over(self) -> None:
         """Sends every device away to come back, after another database took over: rooms know the old one."""
         for connection in list(self._connections.values()):
@@ -195,7 +200,7 @@ class ConnectionManager:
         info, metrics = connection.info, self._metrics
         self._connections[info.connection_id] = connection
         connection.room.connections += (connection,)
-        connection.devices_told = len(connection.room.connections)  # by its welcome
+        connection.devices_told = connection.room.devices  # by its welcome
         self._tell_changed(connection.room)
         self._users[info.user_id] = (*self._users.get(info.user_id, ()), connection)
         metrics.connections_total += 1

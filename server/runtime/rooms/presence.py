@@ -25,12 +25,13 @@ class Presence:
         self._left: OrderedDict[str, int] = OrderedDict()
         manager.when_left(self._note)
 
-    def of(self, user_id: str) -> UserPresence:
-        """One who is online is seen now."""
+    async def of(self, user_id: str) -> UserPresence:
+        """Tells of one user; who is online is seen now."""
         devices = len(self._manager.devices_of(user_id))
         return UserPresence(devices, now_ms() if devices else self._left.get(user_id))
 
     def forget(self, user_id: str) -> None:
+        """Know nothing of the user any more."""
         self._left.pop(user_id, None)
 
     def _note(self, connection: Connection) -> None:

@@ -60,6 +60,7 @@ class Room:
         "connections",
         "conversation",
         "conversation_id",
+        "elsewhere",
         "holders",
         "is_deleted",
         "last_activity",
@@ -78,6 +79,7 @@ class Room:
         # Tuples, replaced at each change, so that a loop over one may close a connection in it.
         self.connections: tuple[Connection, ...] = ()
         self.live: tuple[Connection, ...] = ()  # those that have caught up: broadcasts go to them
+        self.elsewhere = 0  # devices on other nodes, as far as is known
         self.saving: dict[str, PendingMessage] | None = None  # by message_id, until the store settled it
 
     @property
@@ -98,6 +100,11 @@ class Room:
         assert self.conversation is not None
         ai_id: str = self.conversation.ai["id"]
         return ai_id
+
+    @property
+    def devices(self) -> int:
+        """Return how many devices are connected to the conversation, on all nodes."""
+        return len(self.connections) + self.elsewhere
 
     @property
     def is_unused(self) -> bool:

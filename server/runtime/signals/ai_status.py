@@ -34,7 +34,7 @@ class AIStatuses:
             self._statuses[ai_id] = status
         rooms = [room for room in self._manager.rooms() if _has(room, ai_id)]
         self._background.run(self._tell(rooms, ai_id), "tell-ai-status")
-        return sum(len(room.connections) for room in rooms)
+        return sum(room.devices for room in rooms)
 
     async def _tell(self, rooms: list[Room], ai_id: str) -> None:
         for step in in_batches(rooms):

@@ -28,6 +28,10 @@ class TypingRelay:
         """From now on `tell` is called when a device of the room starts, goes on or stops typing."""
         self._on_change.append(tell)
 
+    def when_changed_anywhere(self, tell: Callable[[Room], None]) -> None:
+        """As `when_changed`, also of devices on other nodes."""
+        self.when_changed(tell)
+
     def is_user_typing(self, room: Room) -> bool:
         return any(connection.is_typing for connection in room.connections)
 

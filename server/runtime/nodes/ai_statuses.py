@@ -1,0 +1,49 @@
+"""The AIs' statuses, the same on all nodes."""
+
+from server.core.envelope import Envelope, Kind, facts_head
+from server.ports import BackplaneUnavailable, Registry
+from server.runtime.base.background import Background
+from server.runtime.nodes.switchboard import ALL_NODES, Switchboard
+from server.runtime.rooms.fan_out import FanOut
+from server.runtime.rooms.manager import ConnectionManager
+from server.runtime.signals.ai_status import AIStatus, AIStatuses
+
+
+class NodeAIStatuses(AIStatuses):
+    """Kept by every node, and by the registry for those that come later."""
+
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        fan_out: FanOut,
+        background: Background,
+        switchboard: Switchboard,
+        registry: Registry,
+    ) -> None:
+        super().__init__(manager, fan_out, background)
+        self._switchboard = switchboard
+        self._registry = registry
+        switchboard.on(Kind.AI_STATUS, self._heard)
+        switchboard.when_back(lambda: background.run(self._read(), "read-ai-statuses"))
+
+    def set(self, ai_id: str, status: AIStatus) -> int:
+        self._registry.set_ai_status(ai_id, status)
+        facts = {"ai_id": ai_id, "status": status}
+        self._switchboard.publish(ALL_NODES, Kind.AI_STATUS, facts_head(facts))
+        return super().set(ai_id, status)
+
+    def _heard(self, channel: str, envelope: Envelope) -> None:
+        super().set(**envelope.facts)
+
+    async def _read(self) -> None:
+        """Takes what the registry knows, and puts there what it has forgotten."""
+        try:
+            found = await self._registry.ai_statuses()
+        except BackplaneUnavailable:
+            return
+        for ai_id, status in self._statuses.items() - found.items():
+            if ai_id not in found:
+                self._registry.set_ai_status(ai_id, status)
+        for ai_id, known in found.items():
+            if self.of(ai_id) != known:
+                super().set(ai_id, known)  # type: ignore[arg-type]  # what `set` of another node put there

@@ -1,0 +1,42 @@
+"""Nodes on a stage: two or more runtimes in one event loop, on one store and one real Valkey."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from server.backplane.redis import RedisBackplane
+from server.ports import MessageStore
+from tests.support.stage import Stage
+
+NODE_TTL = 0.5
+
+
+class LossyBackplane(RedisBackplane):
+    """Loses what is published while `loses` is set, and does not tell."""
+
+    loses = False
+
+    def publish(self, channel: str, payload: bytes) -> bool:
+        return True if self.loses else super().publish(channel, payload)
+
+
+class StageNode(Stage):
+    """One of several nodes. `parts`: those of Stage."""
+
+    def __init__(self, store: MessageStore, url: str, **parts: Any) -> None:
+        self.backplane = LossyBackplane(url)
+        super().__init__(store, backplane=self.backplane, **({"node_ttl": NODE_TTL} | parts))
+
+
+@asynccontextmanager
+async def nodes(store: MessageStore, *urls: str, **parts: Any) -> AsyncIterator[list[StageNode]]:
+    """Run a node for each address of the backplane."""
+    stages = [StageNode(store, url, **parts) for url in urls]
+    try:
+        for stage in stages:
+            await stage.node.open()
+            stage.node.start()
+        yield stages
+    finally:
+        for stage in stages:
+            await stage.node.stop()
