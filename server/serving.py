@@ -24,7 +24,7 @@ from server.api.machine import MachineStatus, Siblings, sibling_router
 from server.api.proxies import Proxies
 from server.logs import configure_logs
 from server.main import add_routes, new_app
-from server.ports import StoreUnavailable
+from server.ports import BackplaneUnavailable, StoreUnavailable
 from server.runtime.base.tokens import UnusableKey
 from server.settings import Settings, shown
 from server.standard_streams import abandon_output
@@ -65,6 +65,8 @@ def serve_node(settings: Settings, place: WorkerPlace | None = None) -> int:
             return runner.run(_serve(settings, place))
     except (DatabaseInUse, SchemaTooNew, SchemaTooOld, StoreUnavailable) as fault:
         return _refuse("store.url", settings.store.url, fault)
+    except BackplaneUnavailable as fault:
+        return _refuse("backplane.url", settings.backplane.url, fault)
     except UnusableKey as fault:
         key = "auth.jwt_public_key_file" if settings.auth.jwt_public_key_file else "auth.jwt_secret"
         return _refuse(key, settings.value_of(key), fault)

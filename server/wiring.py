@@ -107,6 +107,7 @@ def node_config(settings: Settings) -> NodeConfig:
         service=ServiceConfig(frozenset(ai.webhook_events), ai.webhook_concurrency, ai.webhook_attempts),
         streams=StreamConfig(ai.stream_rollup / 1000, limits.max_ai_text_length),
         **_limiters(settings),
+        version=VERSION,
         send_queue=settings.connections.send_queue,
         session_ttl=settings.session.ttl,
         node_ttl=settings.backplane.node_ttl,
@@ -137,7 +138,7 @@ def _services(settings: Settings, node: Node) -> Services:
         conversations=ConversationResource(node.manager, conversations, store, node.announcer),
         users=UserResource(conversations, store, node.presence, node.metrics),
         export=UserExport(store),
-        operations=Operations(node.manager, store, node.announcer, longest),
+        operations=Operations(node.kick, store, node.announcer, longest),
         ai_service=AIService(store, node.deliveries),
     )
 

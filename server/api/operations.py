@@ -1,5 +1,6 @@
 """What operators do: announce, close a connection, empty the node."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Protocol
 
 import structlog
@@ -11,7 +12,7 @@ from server.api.errors import ApiError, not_found, write_responses
 from server.core.inbound import check_text
 from server.core.model import SHUTTING_DOWN, Refused
 from server.ports import MessageStore
-from server.protocol import CloseCode, ErrorCode, Identifier
+from server.protocol import ErrorCode, Identifier
 from server.runtime.base.background import Background
 from server.runtime.process.shutdown import Shutdown
 from server.runtime.rooms.manager import ConnectionManager
@@ -99,12 +100,13 @@ class Operations:
 
     def __init__(
         self,
-        manager: ConnectionManager,
+        kick: Callable[[str], Awaitable[bool]],
         store: MessageStore,
         announcer: Announcer,
         max_length: int,
     ) -> None:
-        self._manager = manager
+        """`kick`: see Node."""
+        self._kick = kick
         self._store = store
         self._announcer = announcer
         self._max_length = max_length
@@ -123,12 +125,10 @@ class Operations:
         log.info("announced", devices=told, **{name: value for name, value in whom.items() if value})
         return Told(delivered_to=told)
 
-    def kick(self, connection_id: str) -> None:
-        connection = self._manager.find(connection_id)
-        if connection is None:
+    async def kick(self, connection_id: str) -> None:
+        if not await self._kick(connection_id):
             raise not_found("connection")
-        connection.close(CloseCode.NORMAL, "closed by an operator")
-        log.info("closed by an operator", **connection.info.context())
+        log.info("closed by an operator", connection_id=connection_id)
 
 
 def operations_router(operations: Operations, drain: Drain) -> APIRouter:
@@ -142,7 +142,7 @@ def operations_router(operations: Operations, drain: Drain) -> APIRouter:
     @router.delete("/connections/{connection_id}", status_code=204, responses=write_responses(404))
     async def kick(connection_id: str) -> None:
         """Closes a connection (1000): its client does not come back by itself."""
-        operations.kick(connection_id)
+        await operations.kick(connection_id)
 
     @router.post("/drain", status_code=202, responses=write_responses())
     async def begin_drain(request: Annotated[DrainRequest | None, Body()] = None) -> Draining:

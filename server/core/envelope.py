@@ -23,6 +23,7 @@ class Kind(IntEnum):
     ANSWER = 9
     CHUNK = 10  # of a stream being written
     FORGOTTEN = 11  # a user of whom nothing is to be kept
+    TAKEN = 12  # a device's place, while the registry could not be asked who had it
 
 
 class Envelope(NamedTuple):

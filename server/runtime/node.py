@@ -7,7 +7,8 @@ from typing import Final
 from server.core.breaker import Breaker
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
-from server.ports import Backplane, MessageStore, Notifier, Responder
+from server.ports import Backplane, Member, MessageStore, Notifier, Responder
+from server.protocol import CloseCode
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.answers.cancellations import Cancellations
 from server.runtime.answers.events import Events
@@ -21,35 +22,30 @@ from server.runtime.answers.service import Deliveries
 from server.runtime.answers.streams import StreamConfig, Streams
 from server.runtime.answers.turns import TurnConfig, Turns
 from server.runtime.base.background import Background
+from server.runtime.base.clock import now_ms
 from server.runtime.base.ids import IdMaker
 from server.runtime.base.metrics import Metrics
 from server.runtime.base.tokens import Tokens
-from server.runtime.messages.conversations import Conversations
 from server.runtime.messages.delivery import Delivery
-from server.runtime.messages.entrance import Entrance
 from server.runtime.messages.gap_repair import GapRepair
 from server.runtime.messages.join import JoinConfig, JoinHandler
 from server.runtime.messages.receiver import FrameLimits, Receiver
 from server.runtime.messages.replay import Replayer
 from server.runtime.messages.trace import MessageTrace
-from server.runtime.nodes.cluster import Cluster
+from server.runtime.nodes.alone import Alone, Ground
+from server.runtime.nodes.cluster import KICKED, Cluster
 from server.runtime.process.heartbeat import Heartbeat
 from server.runtime.process.shutdown import Shutdown
 from server.runtime.rooms.admission import Admission
 from server.runtime.rooms.device_counts import DeviceCounts
-from server.runtime.rooms.fan_out import FanOut
 from server.runtime.rooms.flusher import Flusher
 from server.runtime.rooms.manager import ConnectionManager
-from server.runtime.rooms.presence import Presence
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Room
 from server.runtime.rooms.sessions import Sessions
-from server.runtime.signals.ai_status import AIStatuses
-from server.runtime.signals.announcer import Announcer
 from server.runtime.signals.handlers import SignalHandlers
 from server.runtime.signals.receipts import Receipts
 from server.runtime.signals.simulated_status import SimulatedStatus
-from server.runtime.signals.typing import TypingRelay
 
 # Messages of which GET .../messages/{message_id} still tells the events: a few hundred bytes each.
 _TRACED_MESSAGES: Final = 1000
@@ -82,6 +78,7 @@ class NodeConfig:
     joins: RateLimiter | None = None
     reads: RateLimiter | None = None  # through the REST API by a user's token
     send_queue: int = 256
+    version: str = ""
     session_ttl: float = 300.0
     node_ttl: float = 5.0
     store_timeout: float = 5.0
@@ -107,6 +104,7 @@ class Node:
         backplane: Backplane | None = None,
     ) -> None:
         self._backplane = backplane
+        self._started_at = now_ms()
         self._config = config
         self._service = service
         self._gate = None if service is None else Gate(Breaker(config.service.concurrency))
@@ -125,13 +123,11 @@ class Node:
 
     async def open(self) -> None:
         """Connects to the other nodes, where there may be any."""
-        if self.cluster is not None:
-            await self.cluster.open()
+        await self._parts.open()
 
     def start(self) -> None:
         """Run what goes on by itself: heartbeats, rates' windows, the answers that are owed."""
-        if self.cluster is not None:
-            self.cluster.start()
+        self._parts.start()
         self.heartbeat.start(self.background)
         if self._gate is not None:
             self.background.run(self.deliveries.watch(), "watch-deliveries")
@@ -147,8 +143,15 @@ class Node:
     async def stop(self) -> None:
         """End what `start` began, and whatever else runs by itself."""
         await self.background.stop()
-        if self.cluster is not None:
-            await self.cluster.close()
+        await self._parts.close()
+
+    async def kick(self, connection_id: str) -> bool:
+        """Closes a connection for an operator, on whatever node; False where there is none."""
+        connection = self.manager.find(connection_id)
+        if connection is None:
+            return await self._parts.kick(connection_id)
+        connection.close(CloseCode.NORMAL, KICKED)
+        return True
 
     def _build_rooms(self) -> None:
         config = self._config
@@ -159,43 +162,50 @@ class Node:
             self.metrics, self.sessions, self._flusher, self.replies, config.send_queue
         )
         self.admission = Admission(self.manager, config.connections)
-        self.presence = Presence(self.manager)
         self.replayer = Replayer(self.manager, self.store, self.background)
-        self.cluster = None if self._backplane is None else self._make_cluster(self._backplane)
-        self.fan_out = (
-            FanOut(self.replies, self.ids, self.replayer.bring_up)
-            if self.cluster is None
-            else self.cluster.fan_out
-        )
+        self._parts = self._choose_parts()
+        self.fan_out = self._parts.fan_out
+        self.presence = self._parts.presence()
         self.manager.when_changed(DeviceCounts(self.fan_out).changed)
         self.store.when_replaced(self.manager.start_over)
 
-    def _make_cluster(self, backplane: Backplane) -> Cluster:
-        return Cluster(
-            backplane,
+    def _choose_parts(self) -> Alone:
+        ground = Ground(
             self.store,
             self.manager,
+            self.sessions,
             self.replies,
             self.replayer,
             self.ids,
             self.background,
-            self._config.node_ttl,
+        )
+        self.cluster: Cluster | None = None
+        if self._backplane is None:
+            return Alone(ground)
+        config = self._config
+        self.cluster = Cluster(ground, self._backplane, self._describe, config.node_ttl, config.session_ttl)
+        return self.cluster
+
+    def _describe(self) -> Member:
+        """Tell the other nodes of this one."""
+        status = "draining" if self.joins.is_draining else "ok"
+        rate = self.metrics.rate_per_second
+        return Member(
+            self.ids.prefix, self._started_at, self.manager.current, rate, status, self._config.version
         )
 
     def _build_signals(self) -> None:
         config, store = self._config, self.store
-        self.typing = TypingRelay(self.manager, self.fan_out, config.typing_timeout, config.ai_typing_timeout)
+        self.typing = self._parts.typing(config.typing_timeout, config.ai_typing_timeout)
         self.receipts = Receipts(store, self.fan_out, config.store_timeout)
-        self.statuses = AIStatuses(self.manager, self.fan_out, self.background)
+        self.statuses = self._parts.statuses()
         self.simulated = SimulatedStatus(self.statuses) if config.simulate_status else None
-        self.announcer = Announcer(self.manager, self.fan_out)
 
     def _build_messages(self) -> None:
         config, store = self._config, self.store
         self.trace = MessageTrace(_TRACED_MESSAGES)
-        self.conversations = Conversations(
-            store, self.manager, self.ids, self.background, config.store_timeout
-        )
+        self.conversations = self._parts.conversations(config.store_timeout)
+        self.announcer = self._parts.announcer(self.conversations)
         repair = GapRepair(store, self.fan_out, self.background)
         self.delivery = Delivery(
             store,
@@ -219,12 +229,7 @@ class Node:
             config.signals,
             config.frames,
         )
-        auto_create = config.join.auto_create
-        entrance = (
-            Entrance(self.conversations, self.ids, auto_create)
-            if self.cluster is None
-            else self.cluster.entrance(self.conversations, auto_create)
-        )
+        entrance = self._parts.entrance(self.conversations, config.join.auto_create, config.connections)
         self.joins = JoinHandler(
             self.manager,
             self.replies,

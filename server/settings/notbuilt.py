@@ -8,7 +8,6 @@ from server.settings.schema import SECTIONS, Settings
 NOT_BUILT_YET = frozenset(
     {
         "store.retention",
-        "backplane.*",
         "moderation.*",
         "disclosure.*",
     }

@@ -102,10 +102,11 @@ class Stage:
         responder: Responder | None = None,
         backplane: Backplane | None = None,
         node_ttl: float = 5.0,
+        max_per_user: int = 1000,
     ) -> None:
         config = NodeConfig(
             join=JoinConfig(30.0, 60.0, 4000, 65536, None, auto_create, recovery_max_messages),
-            connections=ConnectionLimits(1000, 1000, 1000),
+            connections=ConnectionLimits(1000, 1000, max_per_user),
             streams=streams,
             turns=turns,
             messages=limiter,

@@ -111,7 +111,9 @@ class JoinHandler:
         if self.is_draining:
             return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
         if room.is_deleted:
-            return Refusal(CloseCode.TRY_AGAIN_LATER, "the conversation is being deleted", "store_unavailable")
+            return Refusal(
+                CloseCode.TRY_AGAIN_LATER, "the conversation is being deleted", "store_unavailable"
+            )
         return self._admission.refusal(request, room)
 
     def _let_in(

@@ -24,7 +24,7 @@ class NodeAIStatuses(AIStatuses):
         self._switchboard = switchboard
         self._registry = registry
         switchboard.on(Kind.AI_STATUS, self._heard)
-        switchboard.when_back(lambda: background.run(self._read(), "read-ai-statuses"))
+        switchboard.when_back(self._came_back)
 
     def set(self, ai_id: str, status: AIStatus) -> int:
         self._registry.set_ai_status(ai_id, status)
@@ -34,6 +34,9 @@ class NodeAIStatuses(AIStatuses):
 
     def _heard(self, channel: str, envelope: Envelope) -> None:
         super().set(**envelope.facts)
+
+    def _came_back(self) -> None:
+        self._background.run(self._read(), "read-ai-statuses")
 
     async def _read(self) -> None:
         """Takes what the registry knows, and puts there what it has forgotten."""

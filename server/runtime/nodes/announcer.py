@@ -64,9 +64,13 @@ class NodeAnnouncer(Announcer):
         data = {"ai": conversation.ai, "conversation_id": conversation.id}
         self._pass_on(type, data, conversation.user_id, None)
 
-    def _pass_on(self, type: MessageType, data: Any, user_id: str | None, conversation_id: str | None) -> None:
+    def _pass_on(
+        self, type: MessageType, data: Any, user_id: str | None, conversation_id: str | None
+    ) -> None:
         whom = {"user_id": user_id, "conversation_id": conversation_id}
-        self._switchboard.publish(ALL_NODES, Kind.ANNOUNCEMENT, facts_head({"type": type, "data": data} | whom))
+        self._switchboard.publish(
+            ALL_NODES, Kind.ANNOUNCEMENT, facts_head({"type": type, "data": data} | whom)
+        )
 
     def _heard(self, channel: str, envelope: Envelope) -> None:
         self._background.run(self._tell(**envelope.facts), "announce")

@@ -1,15 +1,15 @@
 """What a node has beside a single one's parts where there are others."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
 
 from server.core.connection_limits import ConnectionLimits
-from server.ports import Backplane, BackplaneUnavailable, Member, MessageStore
+from server.ports import Backplane, BackplaneUnavailable, Member
 from server.protocol import CloseCode
-from server.runtime.base.background import Background
-from server.runtime.base.ids import IdMaker
 from server.runtime.messages.conversations import Conversations
-from server.runtime.messages.replay import Replayer
 from server.runtime.nodes.ai_statuses import NodeAIStatuses
+from server.runtime.nodes.alone import Alone, Ground
 from server.runtime.nodes.announcer import NodeAnnouncer
 from server.runtime.nodes.channels import RoomChannels
 from server.runtime.nodes.conversations import NodeConversations
@@ -24,60 +24,59 @@ from server.runtime.nodes.sweep import Sweep
 from server.runtime.nodes.switchboard import ALL_NODES, Switchboard, node_channel
 from server.runtime.nodes.typing import NodeTyping
 from server.runtime.rooms.device_counts import DeviceCounts
-from server.runtime.rooms.manager import ConnectionManager
-from server.runtime.rooms.replies import Replies
-from server.runtime.rooms.sessions import Sessions
 
-_KICK_SECONDS = 2.0
+_KICK_SECONDS: Final = 2.0
+KICKED: Final = "closed by an operator"
+"""The reason with which an operator closes a connection (1000)."""
 
 
-class Cluster:
-    """Builds these parts, and holds those that go on by themselves."""
+class Cluster(Alone):
+    """Holds the parts that go on by themselves, and makes the others."""
+
+    fan_out: NodeFanOut
 
     def __init__(
         self,
+        ground: Ground,
         backplane: Backplane,
-        store: MessageStore,
-        manager: ConnectionManager,
-        sessions: Sessions,
-        replies: Replies,
-        replayer: Replayer,
-        ids: IdMaker,
-        background: Background,
         describe: Callable[[], Member],
         node_ttl: float,
         session_ttl: float,
     ) -> None:
         """`describe` tells of this node; `node_ttl` and `session_ttl` in seconds."""
         self.backplane = backplane
-        self._store = store
-        self._manager = manager
-        self._ids = ids
-        self._background = background
-        self.switchboard = Switchboard(backplane, ids.prefix)
+        self.node_id = ground.ids.prefix
+        self.switchboard = Switchboard(backplane, self.node_id)
+        super().__init__(ground)
+        manager, background = ground.manager, ground.background
         self.members = Members(backplane, node_ttl, describe)
         self.requests = Requests(self.switchboard, background)
-        self.fan_out = NodeFanOut(replies, ids, replayer.bring_up, manager, self.switchboard)
-        self.channels = RoomChannels(backplane, manager, store, background)
+        self.channels = RoomChannels(backplane, manager, ground.store, background)
         self.places = Places(
             backplane,
             manager,
-            sessions,
+            ground.sessions,
             self.members,
             self.requests,
+            self.switchboard,
             background,
-            ids.prefix,
             session_ttl,
         )
-        self._sweep = Sweep(manager, store, self.fan_out, background, node_ttl)
+        self._sweep = Sweep(manager, ground.store, self.fan_out, background, node_ttl)
         self._build_counts()
         self._look_after_the_backplane()
         self.requests.serve("kick", self._kicked)
 
+    def _make_fan_out(self) -> NodeFanOut:
+        ground = self._ground
+        return NodeFanOut(
+            ground.replies, ground.ids, ground.replayer.bring_up, ground.manager, self.switchboard
+        )
+
     def _build_counts(self) -> None:
+        manager, background = self._ground.manager, self._ground.background
         events = DeviceCounts(self.fan_out)
-        self._manager.when_changed(events.changed)
-        self.counts = Counts(self._manager, self.switchboard, self.members, self._background, events.changed)
+        self.counts = Counts(manager, self.switchboard, self.members, background, events.changed)
         self.channels.when_heard(self.counts.greet)
         self.channels.when_unheard(self.counts.forget)
         self.places.when_gave_up(self.counts.tell)
@@ -92,21 +91,19 @@ class Cluster:
     async def open(self) -> None:
         """Connects, or goes on trying to."""
         await self.backplane.open(self.switchboard)
-        for channel in (ALL_NODES, node_channel(self._ids.prefix)):
-            try:
+        for channel in (ALL_NODES, node_channel(self.node_id)):
+            with suppress(BackplaneUnavailable):
                 await self.backplane.subscribe(channel)
-            except BackplaneUnavailable:
-                pass
 
     def start(self) -> None:
         """Run what goes on by itself."""
-        self._background.run(self.members.run(), "members")
-        self._background.run(self.places.renew(), "renew-places")
-        self._background.run(self._sweep.run(), "sweep")
+        self._ground.background.run(self.members.run(), "members")
+        self._ground.background.run(self.places.renew(), "renew-places")
+        self._ground.background.run(self._sweep.run(), "sweep")
 
     async def close(self) -> None:
         """Says goodbye; the background has been stopped."""
-        self.backplane.depart(self._ids.prefix)
+        self.backplane.depart(self.node_id)
         await self.backplane.close()
 
     async def kick(self, connection_id: str) -> bool:
@@ -115,27 +112,25 @@ class Cluster:
         if node_id not in self.members.alive:
             return False
         try:
-            answer = await self.requests.ask(
-                node_id, "kick", {"connection_id": connection_id}, _KICK_SECONDS
-            )
+            answer = await self.requests.ask(node_id, "kick", {"connection_id": connection_id}, _KICK_SECONDS)
         except NoAnswer:
             return False
         return bool(answer["found"])
 
     async def _kicked(self, asked: Facts) -> Facts:
-        connection = self._manager.find(asked["connection_id"])
+        connection = self._ground.manager.find(asked["connection_id"])
         if connection is not None:
-            connection.close(CloseCode.NORMAL, "closed by an operator")
+            connection.close(CloseCode.NORMAL, KICKED)
         return {"found": connection is not None}
 
-    # ---- the parts that stand for those of a single node --------------------------------------------
+    # ---- parts ------------------------------------------------------------------------------------
 
     def conversations(self, timeout: float) -> NodeConversations:
         return NodeConversations(
-            self._store,
-            self._manager,
-            self._ids,
-            self._background,
+            self._ground.store,
+            self._ground.manager,
+            self._ground.ids,
+            self._ground.background,
             timeout,
             self.switchboard,
             self.channels,
@@ -148,7 +143,7 @@ class Cluster:
     ) -> NodeEntrance:
         return NodeEntrance(
             conversations,
-            self._ids,
+            self._ground.ids,
             auto_create,
             self.channels,
             self.fan_out,
@@ -158,23 +153,24 @@ class Cluster:
         )
 
     def presence(self) -> NodePresence:
-        return NodePresence(self._manager, self.switchboard, self.backplane, self.places)
+        return NodePresence(self._ground.manager, self.switchboard, self.backplane, self.places)
 
     def typing(self, timeout: float, ai_timeout: float) -> NodeTyping:
-        return NodeTyping(self._manager, self.fan_out, timeout, ai_timeout)
+        return NodeTyping(self._ground.manager, self.fan_out, timeout, ai_timeout)
 
     def statuses(self) -> NodeAIStatuses:
+        ground = self._ground
         return NodeAIStatuses(
-            self._manager, self.fan_out, self._background, self.switchboard, self.backplane
+            ground.manager, self.fan_out, ground.background, self.switchboard, self.backplane
         )
 
     def announcer(self, conversations: Conversations) -> NodeAnnouncer:
         return NodeAnnouncer(
-            self._manager,
+            self._ground.manager,
             self.fan_out,
             self.switchboard,
             self.members,
             self.places,
             conversations,
-            self._background,
+            self._ground.background,
         )

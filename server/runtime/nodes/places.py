@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from server.core.envelope import Envelope, Kind, facts_head
 from server.core.join_request import JoinRequest, Refusal
 from server.ports import BackplaneUnavailable, Entered, LeftSession, Place, Registry
 from server.protocol import CloseCode
@@ -16,6 +17,7 @@ from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.nodes.members import Members
 from server.runtime.nodes.requests import Facts, NoAnswer, Requests
+from server.runtime.nodes.switchboard import Switchboard, conversation_channel, conversation_of
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Connection
 from server.runtime.rooms.sessions import Seat, Sessions
@@ -30,10 +32,15 @@ _TAKEN: Final = Refusal(CloseCode.REPLACED, _REPLACED, "replaced")
 
 
 class _Arrival:
-    """A device on its way in. `is_over`: it is in, or will not come, and whom it replaced is gone."""
+    """A device on its way in.
+
+    `is_known`: the registry gave it its place. `is_over`: it is in, or will not come, and whom it replaced
+    is gone.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.is_known = False
         self.is_replaced = False
         self.is_over = asyncio.Event()
 
@@ -48,8 +55,8 @@ class Places:
         sessions: Sessions,
         members: Members,
         requests: Requests,
+        switchboard: Switchboard,
         background: Background,
-        node_id: str,
         session_ttl: float,
     ) -> None:
         self._registry = registry
@@ -58,14 +65,17 @@ class Places:
         self._members = members
         self._requests = requests
         self._background = background
-        self._node_id = node_id
+        self._switchboard = switchboard
+        self._node_id = switchboard.node_id
         self._session_ttl = session_ttl
         self._places: dict[str, Place] = {}  # by connection_id
+        self._unasked: set[str] = set()  # those of them that the registry did not give
         self._arrivals: dict[str, _Arrival] = {}  # likewise
         self._on_gave_up: Callable[[str], None] = lambda conversation_id: None
         manager.when_left(self._left)
         members.when_lost(self.restore_all)
         requests.serve("replace", self._replace)
+        switchboard.on(Kind.TAKEN, self._heard_taken)
 
     def when_gave_up(self, tell: Callable[[str], None]) -> None:
         """From now on `tell` is called with the conversation where a place was taken by nobody in the end."""
@@ -119,8 +129,11 @@ class Places:
 
     def came_in(self, connection: Connection) -> None:
         """Note that the device is there."""
-        arrival = self._arrivals.pop(connection.info.connection_id)
-        self._places[connection.info.connection_id] = arrival.place
+        id = connection.info.connection_id
+        arrival = self._arrivals.pop(id)
+        self._places[id] = arrival.place
+        if not arrival.is_known:
+            self._unasked.add(id)
         arrival.is_over.set()
 
     def gave_up(self, seat: Seat) -> None:
@@ -141,6 +154,7 @@ class Places:
         except BackplaneUnavailable:
             return None
         arrival.place = dataclasses.replace(arrival.place, generation=found.generation)
+        arrival.is_known = True
         return found
 
     async def _come_late(self, arrival: _Arrival, entered: Awaitable[Entered]) -> None:
@@ -153,6 +167,7 @@ class Places:
         arrival.place = dataclasses.replace(arrival.place, generation=found.generation)
         if id in self._places:
             self._places[id] = arrival.place
+            self._unasked.discard(id)
         elif id not in self._arrivals:
             self._registry.leave(arrival.place, self._session_ttl)
         await self._succeed(found)
@@ -169,9 +184,13 @@ class Places:
             return left
         try:
             facts = {"connection_id": old.connection_id}
-            return _session_of(await self._requests.ask(old.node_id, "replace", facts, _CLOSE_SECONDS)) or left
+            return (
+                _session_of(await self._requests.ask(old.node_id, "replace", facts, _CLOSE_SECONDS)) or left
+            )
         except NoAnswer as fault:
-            log.warning("a replaced connection was not closed in time", node_id=old.node_id, reason=str(fault))
+            log.warning(
+                "a replaced connection was not closed in time", node_id=old.node_id, reason=str(fault)
+            )
             return left
 
     def _remember(self, place: Place, session: LeftSession | None) -> None:
@@ -202,6 +221,7 @@ class Places:
     # ---- afterwards -------------------------------------------------------------------------------
 
     def _left(self, connection: Connection) -> None:
+        self._unasked.discard(connection.info.connection_id)
         if (place := self._places.pop(connection.info.connection_id, None)) is not None:
             self._registry.leave(_with_session(place, connection), self._session_ttl)
 
@@ -225,8 +245,26 @@ class Places:
             try:
                 lost = await self._registry.restore(places) if places else []
                 await self._close_losers(lost)
+                self._tell_taken(places)
             except BackplaneUnavailable:
                 return  # `came_back` has it done anew
+
+    def _tell_taken(self, places: Iterable[Place]) -> None:
+        """Have the other nodes close those who had places that were taken without asking."""
+        for place in places:
+            if place.connection_id in self._unasked:
+                self._unasked.discard(place.connection_id)
+                head = facts_head({"client_id": place.client_id, "generation": place.generation})
+                channel = conversation_channel(place.conversation_id)
+                self._switchboard.publish(channel, Kind.TAKEN, head)
+
+    def _heard_taken(self, channel: str, envelope: Envelope) -> None:
+        room = self._manager.room(conversation_of(channel))
+        client_id, generation = envelope.facts["client_id"], envelope.facts["generation"]
+        for connection in room.connections if room is not None else ():
+            info = connection.info
+            if info.client_id == client_id and self._places[info.connection_id].generation < generation:
+                connection.close(CloseCode.REPLACED, _REPLACED)
 
     async def _close_losers(self, lost: Sequence[Place]) -> None:
         """Closes those whose place somebody else has; what looks like it may be an answer that was lost."""

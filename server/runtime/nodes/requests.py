@@ -40,7 +40,8 @@ class Requests:
     async def ask(self, node_id: str, what: str, facts: Facts, seconds: float) -> Facts:
         """Returns the node's answer. Raises NoAnswer."""
         number = next(self._numbers)
-        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Facts] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
         head = facts_head({"number": number, "what": what, "facts": facts})
         try:
             if not self._switchboard.publish(node_channel(node_id), Kind.REQUEST, head):
