@@ -1,23 +1,25 @@
 """Lets a model answer, through any API that speaks OpenAI's chat completions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import httpx2
+import structlog
 
+from server.ai.chat_messages import Manners, chat_messages
 from server.ai.model_http import open_client, refusal_of, shown
-from server.core.model import StoredMessage
 from server.core.redaction import redacted
 from server.core.retrying import FailureKind
 from server.core.stream_formats import StreamParser, chat_completion_parser
 from server.core.turn_rules import Turn
 from server.ports import ResponderFailed
-from server.protocol import ErrorCode, Finish, MessageType
+from server.protocol import ErrorCode, Finish
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 _WHOLE: Final = "stop"
 _MAX_REASON: Final = 60  # characters of an unknown one that are told
@@ -55,6 +57,7 @@ class OpenAIResponder:
         key = config.api_key.strip()
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = open_client(config.base_url)
+        self._manners: dict[str, Manners] = {}  # by model, of those that are strict
 
     async def answer(self, turn: Turn) -> AsyncGenerator[str | Finish, None]:
         parser, watch = chat_completion_parser(), _Watch(self._config)
@@ -79,18 +82,34 @@ class OpenAIResponder:
 
     async def _receive(self, turn: Turn, watch: "_Watch") -> AsyncGenerator[bytes, None]:
         """Send the request and yield the bytes of its answer. Raises ResponderFailed."""
-        body = _request_body(self._config, turn)
-        request = self._client.build_request("POST", self._url, json=body, headers=self._headers)
         try:
-            response = await watch.limit(self._client.send(request, stream=True))
-            async with aclosing(response):
-                if response.status_code != httpx2.codes.OK:
-                    raise await refusal_of(response, self._config.api_key)
-                async with aclosing(response.aiter_bytes()) as chunks:
-                    while (data := await watch.limit(anext(chunks, None))) is not None:
-                        yield data
+            response = await self._ask(turn, watch)
+            async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
+                while (data := await watch.limit(anext(chunks, None))) is not None:
+                    yield data
         except httpx2.HTTPError as fault:
             raise _unreachable(fault, self._url) from fault
+
+    async def _ask(self, turn: Turn, watch: "_Watch") -> httpx2.Response:
+        """Return the open answer of a model that took the request, as it wants its messages."""
+        persona = self._config.personas.get(turn.conversation.ai["id"]) or Persona("")
+        model = persona.model or self._config.model
+        while True:
+            manners = self._manners.get(model, Manners())
+            messages = chat_messages(persona.prompt, turn, manners)
+            params = {**self._config.params, **persona.params}
+            body = {**params, "model": model, "messages": messages, "stream": True}
+            request = self._client.build_request("POST", self._url, json=body, headers=self._headers)
+            response = await watch.limit(self._client.send(request, stream=True))
+            if response.status_code == httpx2.codes.OK:
+                return response
+            async with aclosing(response):
+                refusal = await refusal_of(response, self._config.api_key)
+            learned = manners.after(str(refusal))
+            if chat_messages(persona.prompt, turn, learned) == messages:
+                raise refusal
+            log.info("the model's template is strict", model=model, refusal=str(refusal))
+            self._manners[model] = learned
 
 
 class _Watch:
@@ -130,28 +149,6 @@ def _endpoint(base_url: str) -> httpx2.URL:
     """Add the path of the chat completions; a query (Azure's api-version) stays behind it."""
     url = httpx2.URL(base_url)
     return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
-
-
-def _request_body(config: ModelConfig, turn: Turn) -> dict[str, Any]:
-    persona = config.personas.get(turn.conversation.ai["id"]) or Persona("")
-    return {
-        **config.params,
-        **persona.params,
-        "model": persona.model or config.model,
-        "messages": list(_messages(persona.prompt, turn)),
-        "stream": True,
-    }
-
-
-def _messages(prompt: str, turn: Turn) -> Iterator[dict[str, str]]:
-    if prompt:
-        yield {"role": "system", "content": prompt}
-    for message in (*turn.history, *turn.messages):
-        yield {"role": _role_of(message), "content": message.data}
-
-
-def _role_of(message: StoredMessage) -> str:
-    return "assistant" if message.type is MessageType.AI_RESPONSE else "user"
 
 
 def _judge(parser: StreamParser, is_empty: bool, secret: str) -> Finish | None:

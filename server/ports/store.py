@@ -281,8 +281,8 @@ class TurnStore(Protocol):
         """Reads the pause."""
         ...
 
-    async def undelivered(self, limit: int) -> list[Undelivered]:
-        """Reads the messages whose news is still to be told, the oldest conversation's first."""
+    async def undelivered(self, after: tuple[int, int], limit: int) -> list[Undelivered]:
+        """Reads messages whose news is still to be told, ascending by key and seq, above `after`."""
         ...
 
     async def news_told(self, messages: list[tuple[int, int]]) -> None:

@@ -193,11 +193,12 @@ class MemoryStore:
     async def paused(self) -> Pause | None:
         return self._pause
 
-    async def undelivered(self, limit: int) -> list[Undelivered]:
+    async def undelivered(self, after: tuple[int, int], limit: int) -> list[Undelivered]:
         found = [
             Undelivered(key, log.conversation.id, log.messages[seq - 1])
             for key, log in self._logs.items()
             for seq in sorted(log.undelivered)
+            if (key, seq) > after
         ]
         return found[:limit]
 

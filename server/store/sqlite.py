@@ -275,8 +275,8 @@ class SqliteStore:
     async def paused(self) -> Pause | None:
         return await self._on_reader(lambda: sqlite_turns.paused(self._reader))
 
-    async def undelivered(self, limit: int) -> list[Undelivered]:
-        return await self._on_reader(lambda: sqlite_turns.undelivered(self._reader, limit))
+    async def undelivered(self, after: tuple[int, int], limit: int) -> list[Undelivered]:
+        return await self._on_reader(lambda: sqlite_turns.undelivered(self._reader, after, limit))
 
     async def news_told(self, messages: list[tuple[int, int]]) -> None:
         await self._change(lambda db: sqlite_turns.news_told(db, messages))

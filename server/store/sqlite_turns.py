@@ -73,7 +73,7 @@ _UNDELIVERED: Final = f"""
 SELECT u.conversation, c.id, {", ".join(f"m.{name}" for name in MESSAGE_COLUMNS.split(", "))}
 FROM undelivered u JOIN conversations c ON c.key = u.conversation
 JOIN messages m ON m.conversation = u.conversation AND m.seq = u.seq
-ORDER BY u.conversation, u.seq LIMIT ?"""
+WHERE (u.conversation, u.seq) > (?, ?) ORDER BY u.conversation, u.seq LIMIT ?"""
 _TELL_NEWS: Final = "DELETE FROM undelivered WHERE conversation = ? AND seq = ?"
 
 
@@ -204,8 +204,9 @@ def mark_undelivered(db: apsw.Connection, key: int, seq: int) -> None:
     db.execute(_MARK_UNDELIVERED, (key, seq))
 
 
-def undelivered(db: apsw.Connection, limit: int) -> list[Undelivered]:
-    return [Undelivered(row[0], row[1], message_of(row[2:])) for row in db.execute(_UNDELIVERED, (limit,))]
+def undelivered(db: apsw.Connection, after: tuple[int, int], limit: int) -> list[Undelivered]:
+    rows = db.execute(_UNDELIVERED, (*after, limit))
+    return [Undelivered(row[0], row[1], message_of(row[2:])) for row in rows]
 
 
 def news_told(db: apsw.Connection, messages: list[tuple[int, int]]) -> None:

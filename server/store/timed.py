@@ -116,8 +116,8 @@ class TimedStore:
     async def paused(self) -> Pause | None:
         return await self._in_time(self._store.paused())
 
-    async def undelivered(self, limit: int) -> list[Undelivered]:
-        return await self._in_time(self._store.undelivered(limit))
+    async def undelivered(self, after: tuple[int, int], limit: int) -> list[Undelivered]:
+        return await self._in_time(self._store.undelivered(after, limit))
 
     async def news_told(self, messages: list[tuple[int, int]]) -> None:
         await self._in_time(self._store.news_told(messages))

@@ -69,7 +69,9 @@ class Replays:
             self._asked.clear()
             try:
                 while letters := await self._store.replays(_AT_A_TIME):
-                    await asyncio.gather(*map(self._send, letters))
+                    faults = await asyncio.gather(*map(self._send, letters))
+                    if fault := next(filter(None, faults), None):
+                        raise fault  # now that the others are through: none is sent twice at a time
                 failures = 0
             except StoreUnavailable as fault:
                 failures += 1
@@ -77,7 +79,15 @@ class Replays:
                 await asyncio.sleep(backoff.pause(failures, random.random()))
                 self._asked.set()
 
-    async def _send(self, letter: DeadLetter) -> None:
+    async def _send(self, letter: DeadLetter) -> StoreUnavailable | None:
+        try:
+            await self._deliver(letter)
+        except StoreUnavailable as fault:
+            return fault
+        return None
+
+    async def _deliver(self, letter: DeadLetter) -> None:
+        """Raises StoreUnavailable."""
         slot = await self._gate.enter()
         assert slot is not None
         room = self._manager.hold(letter.conversation_id)
@@ -86,8 +96,10 @@ class Replays:
             if turn is not None:
                 await self._try(room, turn, slot)
             await self._store.delete_dead_letter(letter.id)
-        except ResponderFailed as failed:
-            await self._note(letter, failed, slot)
+        except StoreUnavailable:
+            raise
+        except Exception as fault:  # also of the responder's code
+            await self._note(letter, fault, slot)
         finally:
             slot.over()
             self._manager.release(room)
@@ -115,11 +127,14 @@ class Replays:
         if verdict is Verdict.ELSEWHERE:
             await self._store.take(room.key, turn.last_seq, now_ms() + int(self._patience * 1000))
 
-    async def _note(self, letter: DeadLetter, failed: ResponderFailed, slot: Slot) -> None:
+    async def _note(self, letter: DeadLetter, fault: Exception, slot: Slot) -> None:
         """Leave the letter marked where the service is down or wants nothing more: it waits at the gate."""
-        self._failures.record(failed, letter.conversation_id, letter.attempts + 1)
-        if failed.kind is FailureKind.GONE:
-            await self._failures.stop_all(str(failed))
-        elif not slot.failed(failed):
-            again = replace(letter, attempts=letter.attempts + 1, last_error=str(failed), failed_at=now_ms())
-            await self._store.end_replay(again)
+        self._failures.record(fault, letter.conversation_id, letter.attempts + 1)
+        if isinstance(fault, ResponderFailed):
+            if fault.kind is FailureKind.GONE:
+                await self._failures.stop_all(str(fault))
+                return
+            if slot.failed(fault):
+                return
+        again = replace(letter, attempts=letter.attempts + 1, last_error=str(fault), failed_at=now_ms())
+        await self._store.end_replay(again)

@@ -67,7 +67,7 @@ _UNDELIVERED: Final = f"""
 SELECT u.conversation, c.id, {", ".join(f"m.{name}" for name in MESSAGE_COLUMNS.split(", "))}
 FROM undelivered u JOIN conversations c ON c.key = u.conversation
 JOIN messages m ON m.conversation = u.conversation AND m.seq = u.seq
-ORDER BY u.conversation, u.seq LIMIT $1"""
+WHERE (u.conversation, u.seq) > ($1, $2) ORDER BY u.conversation, u.seq LIMIT $3"""
 _TELL_NEWS: Final = """
 DELETE FROM undelivered u USING unnest($1::bigint[], $2::bigint[]) AS n(conversation, seq)
 WHERE u.conversation = n.conversation AND u.seq = n.seq"""
@@ -158,8 +158,8 @@ class OwedTables:
         rows = await self._readers.read(_PAUSED, _EVERYTHING)
         return Pause(*rows[0]) if rows else None
 
-    async def undelivered(self, limit: int) -> list[Undelivered]:
-        rows = await self._readers.read(_UNDELIVERED, limit)
+    async def undelivered(self, after: tuple[int, int], limit: int) -> list[Undelivered]:
+        rows = await self._readers.read(_UNDELIVERED, *after, limit)
         return [Undelivered(row[0], row[1], message_of(row[2:])) for row in rows]
 
     async def news_told(self, messages: list[tuple[int, int]]) -> None:

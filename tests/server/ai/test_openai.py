@@ -475,6 +475,35 @@ def test_whatever_a_provider_says_the_key_is_not_told_on(
 
 
 @asynchronous
+async def test_a_strict_model_is_asked_again_at_once_as_it_wants_it_and_from_then_on(
+    provider: ModelServer,
+) -> None:
+    closing = {"Connection": "close"}
+    alternate = b'{"error": {"message": "Conversation roles must alternate user/assistant"}}'
+    provider.reply(alternate, status=400, headers=closing)
+    provider.reply(b'{"error": {"message": "System role not supported"}}', status=500, headers=closing)
+    provider.reply(*HELLO)
+    responder = responder_for(provider, personas={"ai_alex": Persona("Be Alex.")})
+    assert await pieces_of(responder, turn("One", "Two")) == ["Hel", "lo"]
+    assert await told(responder, turn("Three", "Four")) == ["Hel", "lo"]
+    asked = [[(it["role"], it["content"]) for it in r.body["messages"]] for r in provider.requests]
+    assert asked == [
+        [("system", "Be Alex."), ("user", "One"), ("user", "Two")],
+        [("system", "Be Alex."), ("user", "One\nTwo")],
+        [("user", "Be Alex.\nOne\nTwo")],
+        [("user", "Be Alex.\nThree\nFour")],
+    ]
+
+
+@asynchronous
+async def test_a_refusal_that_no_other_order_of_messages_mends_is_told(provider: ModelServer) -> None:
+    provider.reply(b'{"error": {"message": "Conversation roles must alternate user/assistant"}}', status=400)
+    _, fault = await failure(responder_for(provider))
+    assert fault.kind is FailureKind.REFUSED
+    assert len(provider.requests) == 1
+
+
+@asynchronous
 async def test_a_redirect_without_an_address_is_a_refusal(provider: ModelServer) -> None:
     provider.reply(b"moved", status=302)
     _, fault = await failure(responder_for(provider))

@@ -63,7 +63,7 @@ async def _owe_and_settle(store: SqliteStore, key: int) -> None:
     await store.resume()
     said = draft(key, "a1", sender="ai", type=MessageType.AI_RESPONSE, answers=2, undelivered=True)
     await save(store, said)
-    (news,) = await store.undelivered(10)
+    (news,) = await store.undelivered((0, 0), 10)
     await store.news_told([(key, news.message.seq)])
 
 

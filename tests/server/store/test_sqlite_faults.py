@@ -112,7 +112,7 @@ async def test_after_a_failed_commit_an_answer_and_its_position_are_both_there_o
         assert await save(store, said) == (told(2) if is_done else told(STORE_UNAVAILABLE))
         assert await store.position(a.key, Position.ANSWERED) == (1 if is_done else 0)
         assert len(await store.owed(0, 10)) == (0 if is_done else 1)
-        assert len(await store.undelivered(10)) == (1 if is_done else 0)
+        assert len(await store.undelivered((0, 0), 10)) == (1 if is_done else 0)
         assert await save(store, said, draft(a.key, "m2")) == told(Outcome.duplicate(2) if is_done else 2, 3)
         (turn,) = await store.owed(0, 10)
         assert turn.first_seq == 3

@@ -42,7 +42,7 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "pause": (Pause(1, "410"),),
     "resume": (),
     "paused": (),
-    "undelivered": (10,),
+    "undelivered": ((0, 0), 10),
     "news_told": ([(1, 1)],),
 }
 

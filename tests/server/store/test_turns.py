@@ -280,7 +280,7 @@ async def test_an_answer_that_cannot_be_stored_leaves_its_turn_owed(new_store: N
         assert await save(store, bad, chat(a, "m2")) == told(CANNOT_BE_STORED, 2)
         assert await store.position(a.key, Position.ANSWERED) == 0
         assert await seqs_of_turn(store, a) == ([1, 2], [])
-        assert await store.undelivered(10) == []
+        assert await store.undelivered((0, 0), 10) == []
         assert await save(store, answer(a, 2)) == told(3)
 
 
@@ -471,17 +471,19 @@ async def test_an_undelivered_message_is_marked_in_its_commit_until_its_news_is_
         a, b = await create(store, "a", "b")
         await save(store, chat(a, "m1"), answer(a, 1, undelivered=True), answer(b, None, "x"))
         await save(store, answer(b, None, "y", undelivered=True))
-        found = await store.undelivered(10)
+        found = await store.undelivered((0, 0), 10)
         assert [(u.conversation_id, u.conversation_key, u.message.seq) for u in found] == [
             ("a", a.key, 2),
             ("b", b.key, 2),
         ]
         assert found[0].message == await store.find_message(a.key, "answer-1")
-        assert len(await store.undelivered(1)) == 1
+        assert len(await store.undelivered((0, 0), 1)) == 1
+        above = [await store.undelivered(after, 10) for after in ((a.key, 1), (a.key, 2), (b.key, 2))]
+        assert [[u.conversation_id for u in page] for page in above] == [["a", "b"], ["b"], []]
         await store.news_told([(a.key, 2), (a.key, 99)])
-        assert [u.conversation_id for u in await store.undelivered(10)] == ["b"]
+        assert [u.conversation_id for u in await store.undelivered((0, 0), 10)] == ["b"]
         assert await save(store, answer(a, None, "answer-1", undelivered=True)) == told(Outcome.duplicate(2))
-        assert [u.conversation_id for u in await store.undelivered(10)] == ["b"]
+        assert [u.conversation_id for u in await store.undelivered((0, 0), 10)] == ["b"]
 
 
 @asynchronous
@@ -492,7 +494,7 @@ async def test_a_deleted_conversation_owes_nothing(new_store: NewStore) -> None:
         await store.delete_conversations(["a"])
         (anew,) = await create(store, "a")
         assert await store.owed(0, 10) == []
-        assert await store.undelivered(10) == []
+        assert await store.undelivered((0, 0), 10) == []
         assert await store.backlog() == Backlog(0, None, 0)
         await save(store, chat(anew, "m1", at=3))
         assert await store.owed(0, 10) == [OwedTurn(anew.key, "a", 1, 3)]
