@@ -2,10 +2,12 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import gevent
+from gevent import Greenlet
 from gevent.event import Event as Signal
 
 from chatctl.client.events import (
@@ -29,10 +31,16 @@ from loadtest.pieces import Pieces
 from loadtest.recorder import Recorder
 from loadtest.rest import Frame, Rest, RestError
 from loadtest.wire import Disconnected, Wire
-from server.protocol import ErrorCode, Gap, MessageType, RateLimit
+from server.protocol import ABNORMAL_CLOSURE, ErrorCode, Gap, MessageType, RateLimit
+
+_OLD_ENDS_WITHIN: Final = 10.0  # seconds: while nodes cannot reach each other it is best effort
 
 clock: Final = time.perf_counter
 """The one clock of all times in a generator process, in seconds."""
+
+
+class _Moved(Disconnected):
+    """The device goes on with another connection."""
 
 
 class Device:
@@ -42,7 +50,8 @@ class Device:
         welcomed: Set while the connection is open.
         answered: Set once the server has let it in, or refused it for good.
 
-    `acked` is told of each first ACK: the ledger, the message_id and the seq.
+    `acked` is told of each first ACK: the ledger, the message_id and the seq. `origins`: where each of its
+    connections is made to.
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class Device:
         ledger: Ledger,
         recorder: Recorder,
         rest: Rest,
-        origin: str,
+        origins: Iterator[str],
         acked: Callable[[Ledger, str, int], None],
         pieces: Pieces,
     ) -> None:
@@ -63,13 +72,14 @@ class Device:
         self._ledger = ledger
         self._recorder = recorder
         self._rest = rest
-        self._origin = origin
+        self._origins = origins
         self._acked = acked
         self._pieces = pieces
         self._wire: Wire | None = None
         self._welcomed_before = False
         self._left_at = clock()
         self._ending = False  # the test itself ends the connection
+        self._is_receiving = False
         self._greenlet = gevent.spawn(self._live)
 
     # What a scenario does with it
@@ -112,6 +122,31 @@ class Device:
             self._leave()
             random.choice((self._wire.cut, self._wire.reset))()
 
+    def move(self, complain: Callable[[str], None]) -> Greenlet | None:
+        """Makes a new connection and leaves the old one to itself, as a phone does that changes its network.
+
+        Returns the greenlet that watches until the server has ended the old one, and complains where that
+        took too long; None where there is no connection now.
+        """
+        watch = None
+        if self._is_receiving and self._wire is not None and self.welcomed.is_set():
+            self._ending = True
+            self._leave()
+            watch = gevent.spawn(self._outlive, self._wire, complain)
+            self._wire = None
+            self._greenlet.kill(_Moved(ABNORMAL_CLOSURE, "moved"), block=False)
+        return watch
+
+    def _outlive(self, old: Wire, complain: Callable[[str], None]) -> None:
+        """Reads what the old connection is still sent, until the server has ended it."""
+        reading = gevent.spawn(old.drain)
+        self.welcomed.wait(_OLD_ENDS_WITHIN)
+        reading.join(_OLD_ENDS_WITHIN)
+        if not reading.ready():
+            complain(f"{self.session.client_id}: after {_OLD_ENDS_WITHIN:g} s it has two")
+        reading.kill()
+        old.release()
+
     def close(self) -> None:
         """Ends the session for good."""
         self._greenlet.kill()
@@ -137,7 +172,8 @@ class Device:
             self._take(events, now)
             if not isinstance(events[-1], Reconnecting):
                 return
-            gevent.sleep(events[-1].delay)
+            with suppress(_Moved):  # it was on its way while the connection ended by itself
+                gevent.sleep(events[-1].delay)
 
     def _leave(self) -> None:
         if self.welcomed.is_set():
@@ -146,14 +182,14 @@ class Device:
 
     def _connection(self) -> Disconnected:
         """Opens a connection and serves it to its end. Returns how it ended."""
-        url = self.session.start_connection(self._origin, clock())
+        url = self.session.start_connection(next(self._origins), clock())
         try:
             wire = self._wire = Wire(url, self.session.headers())
         except Disconnected as end:
             return end
         try:
             while True:
-                for payload in wire.receive():
+                for payload in self._received(wire):
                     now = clock()
                     self._take(self.session.receive(payload, now), now)
                 self._flush()
@@ -163,8 +199,16 @@ class Device:
             wire.close()
             raise
         finally:
-            self._wire = None
-            wire.release()
+            if self._wire is wire:
+                self._wire = None
+                wire.release()
+
+    def _received(self, wire: Wire) -> list[bytes]:
+        self._is_receiving = True
+        try:
+            return wire.receive()
+        finally:
+            self._is_receiving = False
 
     def _flush(self) -> None:
         # What is sent to no connection, or one that is ending, is sent again after the reconnect.

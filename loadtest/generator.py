@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import gevent
+from gevent import Greenlet
 from gevent.pool import Pool
 
 from chatctl.client.backoff import Backoff
@@ -54,7 +55,9 @@ class Room:
         self._name = name
         self._sent = 0
         self._token = generator.credentials.token_of(self.user_id)
-        self.devices = [self._device(number) for number in range(devices)]
+        self.devices: list[Device] = []
+        for number in range(devices):
+            self.devices.append(self._device(number))
 
     @property
     def is_answered(self) -> bool:
@@ -107,11 +110,13 @@ class Generator:
         self.sending = True
         start = clock()
         self.recorder = Recorder(start, start + settings.warmup, listener)
-        self.rest = Rest(settings.url, credentials.api_key)
+        first, *others = settings.origins
+        self.rest = Rest(first, credentials.api_key, others=others)
         self._name = f"{settings.run_id}-{name}"
         self._next_spot_check = start
         self._cpu = _CpuMeter()
         self._ticker = gevent.spawn(self._tick)
+        self._watches: list[Greenlet] = []
 
     def open_room(self, devices: int, examine: Examine | None = None) -> Room:
         """Open a new user's room; waits until all its devices are let in or refused, or that is overdue."""
@@ -175,8 +180,16 @@ class Generator:
         self.recorder.tally.violations.setdefault(invariant, []).append(how)
 
     def device(self, name: str, session: Session, room: Room) -> Device:
-        recorder, rest, url = self.recorder, self.rest, self.settings.url
-        return Device(name, session, room.ledger, recorder, rest, url, self._spot_check, room.pieces)
+        origins = self._origins(len(room.devices))
+        ledger, pieces = room.ledger, room.pieces
+        return Device(name, session, ledger, self.recorder, self.rest, origins, self._spot_check, pieces)
+
+    def _origins(self, number: int) -> Iterator[str]:
+        """Yields where the device with that number connects to: first to its own node, then to any."""
+        nodes = self.settings.origins
+        yield nodes[number % len(nodes)]
+        while True:
+            yield random.choice(nodes)
 
     def finish(self) -> Tally:
         """Waits for what is under way, closes everything, reads the histories, judges."""
@@ -197,6 +210,10 @@ class Generator:
     @property
     def _devices(self) -> list[Device]:
         return [device for room in self.rooms for device in room.devices]
+
+    def wait_for(self, watch: Greenlet) -> None:
+        """Let the run not end before this greenlet has."""
+        self._watches = [each for each in self._watches if not each.ready()] + [watch]
 
     # While it runs
 
@@ -239,8 +256,10 @@ class Generator:
     def _settle(self) -> None:
         began = clock()
         while (now := clock()) < began + _PATIENCE:
-            settled = all(room.is_answered for room in self.rooms) and all(
-                device.is_settled for device in self._devices
+            settled = (
+                all(room.is_answered for room in self.rooms)
+                and all(device.is_settled for device in self._devices)
+                and all(watch.ready() for watch in self._watches)
             )
             quiet = now - max(began, self.recorder.last_sign)
             if settled and (quiet > self.scenario.silence or self._is_all_here(quiet)):

@@ -40,6 +40,7 @@ class Launch:
     slos: list[str]
     credentials: Credentials = field(default_factory=Credentials)
     web_port: int | None = None
+    nodes: tuple[str, ...] = ()
     service: str | None = None
 
 
@@ -114,6 +115,7 @@ def _command(launch: Launch, report: Path) -> list[str]:
         *("--host", launch.url, "--users", str(launch.users), "--spawn-rate", str(launch.spawn_rate)),
         *("--devices", str(launch.devices), "--rate", str(launch.rate), "--duration", str(launch.duration)),
         *("--report", str(report), "--loglevel", "WARNING", "--only-summary"),
+        *(argument for node in launch.nodes for argument in ("--node", node)),
         *(("--service", launch.service) if launch.service else ()),
         *(argument for slo in launch.slos for argument in ("--slo", slo)),
         *_distribution(launch.processes),

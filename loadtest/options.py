@@ -36,6 +36,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--report", action="append", default=[], help="A .html, .json or .csv file to write; repeatable"
     )
+    parser.add_argument("--node", action="append", default=[], help="A node of a cluster; repeatable")
     parser.add_argument("--service", help="The address of the load test's own AI service")
     for option, variable, help in SECRETS:
         parser.add_argument(option, env_var=variable, is_secret=True, default="", help=help)
@@ -63,6 +64,7 @@ def fix_settings(environment: Environment) -> Settings:
         warmup=warmup,
         duration=_duration(options, warmup),
         processes=getattr(environment.runner, "worker_count", 0) or 1,
+        nodes=tuple(options.node),
         service=options.service,
         run_id=uuid.uuid4().hex[:8],
     )

@@ -30,6 +30,7 @@ class Scenario:
         lag_bound: How late the generator's own loop may run (p99, ms) before a run says nothing.
         server: Settings of a server started for it, as environment variables.
         faults: Whether such a server is killed, stopped and so on meanwhile.
+        nodes: How many servers there are, where they are our own; above 1 on PostgreSQL and Valkey.
         has_service: Whether an AI service of the load test's own answers.
         silence: Seconds without a sign of life after which nothing more will come, at the end.
         lull: Seconds without one that are waited for though all that is known of has come.
@@ -50,6 +51,7 @@ class Scenario:
     lag_bound: float = 100.0
     server: Mapping[str, str] = field(default_factory=dict)
     faults: bool = False
+    nodes: int = 1
     has_service: bool = False
     silence: float = 3.0
     lull: float = 0.0
@@ -65,6 +67,7 @@ ONE_WINS: Final = "of a cancel and an answer's end exactly one wins, and what wa
 BACK_IN_TIME: Final = "after a storm every device is back within 15 s"
 IN_ONE_TURN: Final = "every message is in exactly one turn that the AI service took"
 TURNS_IN_ORDER: Final = "turns come in order, each when the one before it is taken, the same at every try"
+ONE_CONNECTION: Final = "of two connections of one device the older one ends, at the latest within 10 s"
 ANSWERED_ONCE: Final = "every turn is answered once, and with the service's words"
 
 # A server that is killed and stopped, with bounds short enough for it to notice.
@@ -161,6 +164,22 @@ _ALL: Final = (
         faults=True,
     ),
     Scenario(
+        "cluster",
+        "Nodes, PostgreSQL and Valkey fail; devices on different nodes see every message once and in order.",
+        users=20,
+        devices=3,
+        rate=60.0,
+        duration=120.0,
+        invariants=(ONE_CONNECTION,),
+        provokes=frozenset({str(CloseCode.TRY_AGAIN_LATER.value)}),
+        lag_bound=2000.0,
+        server={**_IMPATIENT, "CHAT_BACKPLANE__NODE_TTL": "2"},
+        faults=True,
+        nodes=3,
+        silence=8.0,  # a device that missed the last message of its conversation is told by a slow round
+        lull=1.0,
+    ),
+    Scenario(
         "webhook",
         "The AI service fails, stalls, dies; each ACKed message is in one turn that it took, answered once.",
         users=20,
@@ -194,11 +213,13 @@ class Settings(BaseModel):
         rate: Messages per second of all users together.
         warmup: Seconds from the start that latencies leave out.
         duration: Seconds of measured time after that; None: until somebody ends it.
+        nodes: Where the nodes of a cluster are; empty: one server, at `url`.
         service: The address of the load test's AI service, where the scenario has one.
     """
 
     scenario: str
     url: str
+    nodes: tuple[str, ...] = ()
     service: str | None = None
     users: int
     spawn_rate: float
@@ -208,6 +229,11 @@ class Settings(BaseModel):
     duration: float | None
     processes: int = 1
     run_id: str
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where devices connect to."""
+        return self.nodes or (self.url,)
 
     @property
     def rate_per_user(self) -> float:

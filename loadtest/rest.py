@@ -1,6 +1,7 @@
 """The server's REST routes that a load test needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -23,15 +24,25 @@ class RestError(Exception):
 
 
 class Rest:
-    """A client of one server. Safe for use by several threads or greenlets."""
+    """A client of one server. Safe for use by several threads or greenlets.
 
-    def __init__(self, url: str, api_key: str | None = None, timeout: float = 10.0) -> None:
+    `others`: nodes that are asked where the server at `url` cannot be reached.
+    """
+
+    def __init__(
+        self, url: str, api_key: str | None = None, timeout: float = 10.0, others: Sequence[str] = ()
+    ) -> None:
         headers = {"X-API-Key": api_key} if api_key else {}
         # Without a proxy: it is the server that is measured.
-        self._client = httpx2.Client(headers=headers, timeout=timeout, **http_options(url, proxy=None))
+        self._clients = [
+            httpx2.Client(headers=headers, timeout=timeout, **http_options(each, proxy=None))
+            for each in (url, *others)
+        ]
+        self._client = self._clients[0]
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
     def stats(self) -> dict[str, Any]:
         return self._json("GET", "/stats")
@@ -93,11 +104,14 @@ class Rest:
         return _document(response, method, route)
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        """All routes used here are idempotent."""
+        for client in self._clients[:-1]:
+            with suppress(httpx2.TransportError):
+                return client.request(method, path, **request)
         try:
-            return self._client.request(method, path, **request)
-        except httpx2.RemoteProtocolError:
-            # The server closed an idle connection just then. All routes used here are idempotent.
-            return self._client.request(method, path, **request)
+            return self._clients[-1].request(method, path, **request)
+        except httpx2.RemoteProtocolError:  # the server closed an idle connection just then
+            return self._clients[-1].request(method, path, **request)
 
 
 def _document(response: httpx2.Response, method: str, route: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-from loadtest.faults import of_server, of_service
+from loadtest.cluster.cluster import cluster
+from loadtest.faults import of_cluster, of_server, of_service
 from loadtest.faults.inflicting import PAUSE, Inflicting, seconds_of
 from loadtest.faults.of_service import Pair
 from loadtest.launch import Launch, LaunchFailed
@@ -23,16 +24,22 @@ class Stage:
 
     url: str
     service: str | None = None
+    nodes: tuple[str, ...] = ()
     follow: Follow = lambda progress: None
     checks: list[Check] = field(default_factory=list)
 
 
-def own_stage(scenario: Scenario, launch: Launch, pause: float = PAUSE) -> AbstractContextManager[Stage]:
-    """Start what the scenario needs, for this run; `pause`: seconds before each fault.
+def own_stage(
+    scenario: Scenario, launch: Launch, nodes: int | None = None, pause: float = PAUSE
+) -> AbstractContextManager[Stage]:
+    """Start what the scenario needs, for this run.
 
-    Entering raises ServerFailed.
+    `nodes`: of a cluster, where it is not the scenario's number. `pause`: seconds before each fault.
+    Entering raises ServerFailed or ServiceFailed.
     """
     settings = {**scenario.server, **_auth(launch)}
+    if scenario.nodes > 1:
+        return _cluster(nodes or scenario.nodes, settings, launch, pause)
     if scenario.has_service:
         return _server_and_service(settings, launch, pause)
     return _faulty_server(settings, launch, pause) if scenario.faults else _server(settings)
@@ -40,25 +47,32 @@ def own_stage(scenario: Scenario, launch: Launch, pause: float = PAUSE) -> Abstr
 
 @contextmanager
 def given_stage(scenario: Scenario, launch: Launch, service_port: int | None) -> Iterator[Stage]:
-    """Use the server that is there. `service_port`: where it expects its AI service.
+    """Use the server that is there, or several at addresses that commas separate.
 
-    Entering raises LaunchFailed where no server answers.
+    `service_port`: where it expects its AI service. Entering raises LaunchFailed where no server answers.
     """
-    if not is_alive(launch.url):
-        raise LaunchFailed(f"no chat server answers at {launch.url}: start one, or add --serve")
+    urls = tuple(launch.url.split(","))
+    for url in urls:
+        if not is_alive(url):
+            raise LaunchFailed(f"no chat server answers at {url}: start one, or add --serve")
+    if len(urls) > 1:
+        yield Stage(urls[0], nodes=urls)
+        return
     if not scenario.has_service or service_port is None:
         yield Stage(launch.url)
         return
     timeout = float(scenario.server["CHAT_AI__WEBHOOK_TIMEOUT"])
     with ai_service(timeout, "", service_port) as service:
         service.answer_to(launch.url, launch.credentials.api_key)
-        yield Stage(launch.url, service.url, _well_at_the_end(service))
+        yield Stage(launch.url, service.url, follow=_well_at_the_end(service))
 
 
 def seconds_of_a_round(scenario: Scenario) -> float:
     """Compute how long one round of the faults takes at most that a server of our own meets."""
     if not scenario.faults:
         return 0.0
+    if scenario.nodes > 1:
+        return seconds_of(of_cluster.round_of(scenario.server))
     if scenario.has_service:
         return seconds_of(of_service.round_of(scenario.server))
     return seconds_of(of_server.round_of(scenario.server))
@@ -81,7 +95,7 @@ def _faulty_server(settings: Mapping[str, str], launch: Launch, pause: float) ->
     with local_server(settings) as server:
         inflicting = Inflicting(server, of_server.round_of(settings), _seconds_in_all(launch), pause)
         try:
-            yield Stage(server.url, None, inflicting.follow, inflicting.checks)
+            yield Stage(server.url, follow=inflicting.follow, checks=inflicting.checks)
         finally:
             inflicting.finish()
 
@@ -98,7 +112,17 @@ def _server_and_service(settings: Mapping[str, str], launch: Launch, pause: floa
         )
         follow = _both(inflicting.follow, _well_at_the_end(service))
         try:
-            yield Stage(server.url, service.url, follow, inflicting.checks)
+            yield Stage(server.url, service.url, (), follow, inflicting.checks)
+        finally:
+            inflicting.finish()
+
+
+@contextmanager
+def _cluster(nodes: int, settings: Mapping[str, str], launch: Launch, pause: float) -> Iterator[Stage]:
+    with cluster(nodes, settings) as own:
+        inflicting = Inflicting(own, of_cluster.round_of(settings), _seconds_in_all(launch), pause)
+        try:
+            yield Stage(own.urls[0], None, own.urls, inflicting.follow, inflicting.checks)
         finally:
             inflicting.finish()
 

@@ -76,6 +76,12 @@ class Wire:
             if self._protocol.state is State.CLOSED:
                 raise self._end()
 
+    def drain(self) -> None:
+        """Receives until the connection has ended."""
+        with suppress(Disconnected):
+            while True:
+                self.receive()
+
     def send(self, text: str) -> None:
         """Sends a text frame. What the connection cannot take any more is dropped."""
         with self._sending, suppress(OSError):

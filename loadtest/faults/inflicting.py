@@ -9,6 +9,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import apsw
 
+from loadtest.cluster.programs import ServiceFailed
 from loadtest.local_server import ServerFailed
 from loadtest.progress import Phase, Progress
 from loadtest.result import Check
@@ -26,7 +27,7 @@ class Unmastered(Exception):
 class Fault(NamedTuple, Generic[S]):
     """`inflict` does it to the subject S and returns when it is over, after `seconds` at most.
 
-    It raises Unmastered, ServerFailed or OSError where the subject does not take it as it should.
+    It raises Unmastered, ServerFailed, ServiceFailed or OSError where that is not taken as it should be.
     """
 
     name: str
@@ -91,6 +92,6 @@ class Inflicting(Generic[S]):
         when = f"{time.monotonic() - self._began:.0f} s after the start"
         try:
             fault.inflict(self._subject)
-        except (Unmastered, ServerFailed, OSError, apsw.Error) as error:
+        except (Unmastered, ServerFailed, ServiceFailed, OSError, apsw.Error) as error:
             return Check(name=fault.name, passed=False, details=[str(error), when])
         return Check(name=fault.name, passed=True, details=[when])

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from loadtest.ledger import Fault
-from loadtest.plan import MEANS_IT, WITHIN_LIMIT
+from loadtest.plan import MEANS_IT, ONE_CONNECTION, WITHIN_LIMIT
 from loadtest.result import Result
 from server.protocol import RateLimit
 from tests.loadtest.chat_server import Breakage, chat_server
@@ -93,6 +93,15 @@ def test_a_scenario_that_is_not_about_the_limit_keeps_within_it(faultless: Resul
     assert faultless.nacked == {}
     assert faultless.send_rate < 4 * LIMIT.messages / LIMIT.window
     assert any("the server's rate limit allows" in warning for warning in faultless.warnings)
+
+
+def test_a_server_that_keeps_the_older_of_two_connections_of_a_device_is_found() -> None:
+    with chat_server(Breakage.NONE) as url:
+        result = run_scenario(url, "cluster", users=3, rate=60.0)
+    (check,) = (check for check in result.checks if check.name == ONE_CONNECTION)
+    assert not check.passed
+    assert "it has two" in check.details[0]
+    assert result.exit_code == 1
 
 
 def test_a_limit_counted_wrong_and_a_retry_after_too_short_are_found() -> None:

@@ -1,28 +1,15 @@
-"""A TCP proxy between a client and a server of a test, that cuts, delays and holds back what passes.
-
-It runs in a thread of its own, so that tests with and without an event loop use it alike. Each method
-has taken effect when it returns.
-"""
+"""A TCP proxy between a client and a server of a test, which also spoils what the test marks."""
 
 import asyncio
-import socket
 import ssl
-import struct
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
-from typing import Final, TypeVar
 
-R = TypeVar("R")
-_CHUNK: Final = 1 << 16
-_RESET: Final = struct.pack("ii", 1, 0)  # to linger for no time: what closes the socket resets the connection
+from loadtest.cluster.tcp_proxy import Link, Way
+from loadtest.cluster.tcp_proxy import TcpProxy as PlainProxy
 
-
-class Way(Enum):
-    TO_SERVER = "to the server"
-    TO_CLIENT = "to the client"
+__all__ = ["Fate", "TcpProxy", "Way", "tcp_proxy"]
 
 
 class Fate(Enum):
@@ -34,184 +21,43 @@ class Fate(Enum):
     HELD = "the request itself is held back, until `release`"
 
 
-class _Link:
-    """One connection through the proxy."""
-
-    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
-        self.writers = {Way.TO_CLIENT: client, Way.TO_SERVER: server}
-        self.fate: Fate | None = None
-
-    def cut(self) -> None:
-        for writer in self.writers.values():
-            if not writer.is_closing():
-                sock = writer.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
-
-
-class TcpProxy:
+class TcpProxy(PlainProxy):
     """Forwards `port` to a port of 127.0.0.1. `tls`: what it speaks with clients; the other side is plain."""
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
-        self._target = target
-        self._tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
-        self._links: set[_Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: asyncio.Server | None = None
-        self._gates = {way: asyncio.Event() for way in Way}
+        super().__init__(target, tls)
         self._held = asyncio.Event()  # where a marked request waits
-        self._delay = 0.0
         self._marks: dict[bytes, Fate] = {}
-        self.port = 0
-
-    def start(self) -> None:
-        self._thread.start()
-        self.accept()
-        self.release()
-
-    def stop(self) -> None:
-        self.refuse()
-        self.cut()
-        self._await(self._end_tasks())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    @property
-    def connections(self) -> int:
-        """How many are open now."""
-        return self._do(lambda: len(self._links))
-
-    def cut(self) -> None:
-        """End every connection with a reset on both sides; what was held back is lost."""
-        self._do(self._cut)
-
-    def refuse(self) -> None:
-        """Refuse new connections, as where nobody listens; those that are open stay."""
-        self._await(self._refuse())
-
-    def accept(self) -> None:
-        """Take new connections again, on the same port."""
-        self._await(self._accept())
-
-    def hold(self, *ways: Way) -> None:
-        """Hold back what passes one way, or both, and read no more: the network goes silent."""
-        self._do(lambda: self._close_gates(ways or tuple(Way)))
+        self._fates: dict[Link, Fate] = {}
 
     def release(self) -> None:
-        """Hand over what was held back, even where the sender has gone since."""
-        self._do(self._open_gates)
-
-    def delay(self, seconds: float) -> None:
-        """Let everything pass later, each way."""
-        self._do(lambda: setattr(self, "_delay", seconds))
+        super().release()
+        self.do(self._held.set)
 
     def spoil_answer(self, marker: bytes, fate: Fate = Fate.CUT) -> None:
         """Let the next request that holds these bytes pass, but not its answer. A marker works once."""
-        self._do(lambda: self._marks.update({marker: fate}))
+        self.do(lambda: self._marks.update({marker: fate}))
 
     def hold_request(self, marker: bytes) -> None:
         """Hold back the next request with these bytes, and what follows it on its connection."""
         self.spoil_answer(marker, Fate.HELD)
 
-    def _cut(self) -> None:
-        for link in self._links:
+    async def _may_pass(self, data: bytes, link: Link, way: Way) -> bool:
+        if way is Way.TO_SERVER:
+            self._look_for_marks(data, link)
+        fate = self._fates.get(link)
+        if fate is (Fate.LOST if way is Way.TO_SERVER else Fate.CUT):
             link.cut()
+            return False
+        if fate is Fate.HELD and way is Way.TO_SERVER:
+            self._held.clear()
+            await self._held.wait()
+            self._fates.pop(link, None)
+        return fate is not Fate.SILENT or way is Way.TO_SERVER
 
-    def _close_gates(self, ways: tuple[Way, ...]) -> None:
-        for way in ways:
-            self._gates[way].clear()
-
-    def _open_gates(self) -> None:
-        for gate in (*self._gates.values(), self._held):
-            gate.set()
-
-    async def _accept(self) -> None:
-        if self._listener is None:
-            self._listener = await asyncio.start_server(
-                self._serve, "127.0.0.1", self.port, ssl=self._tls, reuse_address=True
-            )
-            self.port = self._listener.sockets[0].getsockname()[1]
-
-    async def _refuse(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._forward(reader, writer)
-        except OSError:  # the server is down, and so is the client's connection
-            writer.transport.abort()
-        finally:
-            self._tasks.discard(task)
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
-        link = _Link(writer, to_server)
-        self._links.add(link)
-        try:
-            await asyncio.gather(
-                self._pump(reader, link, Way.TO_SERVER), self._pump(from_server, link, Way.TO_CLIENT)
-            )
-        finally:
-            self._links.discard(link)
-            link.cut()
-
-    async def _pump(self, reader: asyncio.StreamReader, link: _Link, way: Way) -> None:
-        writer = link.writers[way]
-        with suppress(ConnectionError, ssl.SSLError):
-            while data := await reader.read(_CHUNK):
-                if self._delay:
-                    await asyncio.sleep(self._delay)
-                await self._gates[way].wait()
-                if way is Way.TO_SERVER:
-                    self._look_for_marks(data, link)
-                    if link.fate is Fate.LOST:
-                        link.cut()
-                        return
-                    if link.fate is Fate.HELD:
-                        self._held.clear()
-                        await self._held.wait()
-                        link.fate = None
-                elif link.fate is Fate.CUT:
-                    link.cut()
-                    return
-                elif link.fate is Fate.SILENT:
-                    continue
-                writer.write(data)
-                await writer.drain()
-        with suppress(OSError):
-            writer.close()
-
-    def _look_for_marks(self, data: bytes, link: _Link) -> None:
+    def _look_for_marks(self, data: bytes, link: Link) -> None:
         for marker in [marker for marker in self._marks if marker in data]:
-            link.fate = self._marks.pop(marker)
-
-    async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _do(self, change: Callable[[], R]) -> R:
-        result: Future[R] = Future()
-        self._loop.call_soon_threadsafe(_fulfil, result, change)
-        return result.result(10)
-
-    def _await(self, coroutine: Coroutine[object, object, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
-
-
-def _fulfil(result: "Future[R]", change: Callable[[], R]) -> None:
-    try:
-        result.set_result(change())
-    except Exception as fault:
-        result.set_exception(fault)
+            self._fates[link] = self._marks.pop(marker)
 
 
 @contextmanager

@@ -46,6 +46,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     chunks: list[bytes | float] | None = None
     ends: bool = True
+    has_length: bool = True  # False: the end of the connection is that of the body
 
 
 def message(text: str) -> Reply:
@@ -139,7 +140,10 @@ def _write(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
     for name, value in reply.headers.items():
         handler.send_header(name, value)
     if reply.chunks is None:
-        handler.send_header("Content-Length", str(len(reply.body)))
+        if reply.has_length:
+            handler.send_header("Content-Length", str(len(reply.body)))
+        else:
+            handler.close_connection = True
         handler.end_headers()
         handler.wfile.write(reply.body)
         return

@@ -78,7 +78,7 @@ def check_stage(scenario: Scenario, duration: float, serve: bool, service_port: 
                 f"{scenario.name}: add --serve, or --service-port where the server's ai.webhook_url leads to"
             )
             raise CommandError(text, exit_code=MISUSED)
-    elif scenario.faults:
+    elif scenario.faults and scenario.nodes == 1:
         raise CommandError(f"{scenario.name}: add --serve, for it kills the server", exit_code=MISUSED)
 
 

@@ -40,6 +40,7 @@ from loadtest.free_port import free_port
         "chatctl loadtest run fanout --serve --processes 2 --json - | jq .latency_ms",
         "chatctl loadtest run faults --serve",
         "chatctl loadtest run webhook --serve",
+        "chatctl loadtest run cluster --serve --nodes 3",
     ),
 )
 def run(
@@ -52,6 +53,9 @@ def run(
     processes: Processes = 1,
     web: Annotated[bool, typer.Option("--web", help="Show Locust's web UI; Ctrl-C ends it.")] = False,
     serve: Serve = False,
+    nodes: Annotated[
+        int | None, typer.Option(min=2, help="Scenario cluster: nodes to start.", show_default="3")
+    ] = None,
     service_port: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +90,6 @@ def run(
         spawn_rate=spawn_rate or settings.spawn_rate,
         web_port=free_port() if web else None,
     )
-    result = run_load(settings, chosen, serve, service_port)
+    result = run_load(settings, chosen, serve, service_port, nodes)
     report(result, html, json, csv)
     raise typer.Exit(result.exit_code)

@@ -12,6 +12,7 @@ from rich.live import Live
 from chatctl.client.network import NetworkMisconfigured
 from chatctl.failure import MISUSED, CommandError
 from loadtest import launch, reports
+from loadtest.cluster.programs import ServiceFailed
 from loadtest.launch import Launch, LaunchFailed
 from loadtest.local_server import ServerFailed
 from loadtest.plan import Scenario, warmup_of
@@ -24,14 +25,27 @@ from loadtest.stages import given_stage, own_stage
 _STANDARD_OUTPUT = Path("-")
 
 
-def run_load(settings: Launch, scenario: Scenario, serve: bool, service_port: int | None = None) -> Result:
-    """Run it where it takes place; `service_port`: where a given server expects its AI service."""
-    place = own_stage(scenario, settings) if serve else given_stage(scenario, settings, service_port)
+def run_load(
+    settings: Launch,
+    scenario: Scenario,
+    serve: bool,
+    service_port: int | None = None,
+    nodes: int | None = None,
+) -> Result:
+    """Run it where it takes place.
+
+    `service_port`: where a given server expects its AI service. `nodes`: of a cluster of our own.
+    """
+    place = own_stage(scenario, settings, nodes) if serve else given_stage(scenario, settings, service_port)
     try:
         with place as stage:
-            result = _watched(replace(settings, url=stage.url, service=stage.service), stage.follow)
+            result = _watched(
+                replace(settings, url=stage.url, nodes=stage.nodes, service=stage.service), stage.follow
+            )
         result.add_checks(stage.checks)
         return result
+    except ServiceFailed as error:
+        raise CommandError(str(error), exit_code=MISUSED) from None
     except (LaunchFailed, ServerFailed) as error:
         return launch.nothing_ran(settings, str(error))
     except NetworkMisconfigured as error:

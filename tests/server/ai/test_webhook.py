@@ -89,6 +89,17 @@ async def test_a_service_that_is_late_to_begin_or_stops_within_its_answer_has_ti
 
 
 @asynchronous
+async def test_a_stream_whose_end_nobody_could_tell_from_a_breach_is_not_taken(
+    service: WebhookService,
+) -> None:
+    failed = await failure(
+        service, Reply(headers={"Content-Type": "text/plain"}, body=b"Hello", has_length=False)
+    )
+    assert failed.kind is FailureKind.UPSTREAM_ERROR
+    assert "send it chunked" in str(failed)
+
+
+@asynchronous
 async def test_nobody_there_is_an_outage(service: WebhookService) -> None:
     service.stop()
     failed = await failure(service, STREAM)
