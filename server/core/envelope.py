@@ -24,6 +24,7 @@ class Kind(IntEnum):
     CHUNK = 10  # of a stream being written
     FORGOTTEN = 11  # a user of whom nothing is to be kept
     TAKEN = 12  # a device's place, while the registry could not be asked who had it
+    SPREAD = 13  # a user whom the receiving node knows has come to another one too
 
 
 class Envelope(NamedTuple):

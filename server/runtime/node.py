@@ -29,7 +29,7 @@ from server.runtime.base.tokens import Tokens
 from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.gap_repair import GapRepair
 from server.runtime.messages.join import JoinConfig, JoinHandler
-from server.runtime.messages.receiver import FrameLimits, Receiver
+from server.runtime.messages.receiver import FrameLimits
 from server.runtime.messages.replay import Replayer
 from server.runtime.messages.trace import MessageTrace
 from server.runtime.nodes.alone import Alone, Ground
@@ -168,6 +168,13 @@ class Node:
         self.presence = self._parts.presence()
         self.manager.when_changed(DeviceCounts(self.fan_out).changed)
         self.store.when_replaced(self.manager.start_over)
+        self._build_limiters()
+
+    def _build_limiters(self) -> None:
+        config = self._config
+        self._messages = self._parts.limiter("messages", config.messages)
+        self._signals = self._parts.limiter("signals", config.signals)
+        self._joins = self._parts.limiter("joins", config.joins)
 
     def _choose_parts(self) -> Alone:
         ground = Ground(
@@ -219,14 +226,12 @@ class Node:
             config.store_timeout,
         )
         self.handlers = SignalHandlers(self.replies, self.typing, self.receipts, self.background, self.tokens)
-        self.receiver = Receiver(
-            self.replies,
+        self.receiver = self._parts.receiver(
             self.delivery,
             self.typing,
             self.handlers,
-            self.background,
-            config.messages,
-            config.signals,
+            self._messages,
+            self._signals,
             config.frames,
         )
         entrance = self._parts.entrance(self.conversations, config.join.auto_create, config.connections)
@@ -238,7 +243,7 @@ class Node:
             self.receiver,
             self.statuses,
             self.admission,
-            config.joins,
+            self._joins,
             config.join,
         )
 
@@ -335,7 +340,7 @@ class Node:
 
     def _build_process(self) -> None:
         config, join = self._config, self._config.join
-        limits = (config.messages, config.signals, config.joins, config.reads)
+        limits = (self._messages, self._signals, self._joins, config.reads)
         limiters = [each for each in limits if each is not None]
         self.heartbeat = Heartbeat(
             self.manager,

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from server.backplane.redis import RedisBackplane
+from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore
 from tests.support.stage import Stage
 
@@ -21,10 +22,19 @@ class LossyBackplane(RedisBackplane):
 
 
 class StageNode(Stage):
-    """One of several nodes. `parts`: those of Stage."""
+    """One of several nodes. `limit` and `signals` within a minute; `parts`: those of Stage."""
 
-    def __init__(self, store: MessageStore, url: str, **parts: Any) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        url: str,
+        limit: int | None = None,
+        signals: int | None = None,
+        **parts: Any,
+    ) -> None:
         self.backplane = LossyBackplane(url)
+        parts["limiter"] = limit and RateLimiter(limit, 60.0)
+        parts["signal_limiter"] = signals and RateLimiter(signals, 60.0)
         super().__init__(store, backplane=self.backplane, **({"node_ttl": NODE_TTL} | parts))
 
 

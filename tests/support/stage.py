@@ -103,6 +103,7 @@ class Stage:
         backplane: Backplane | None = None,
         node_ttl: float = 5.0,
         max_per_user: int = 1000,
+        typing_timeout: float = 4.0,
     ) -> None:
         config = NodeConfig(
             join=JoinConfig(30.0, 60.0, 4000, 65536, None, auto_create, recovery_max_messages),
@@ -117,6 +118,7 @@ class Stage:
             shutdown_grace=shutdown_grace,
             kept_events=100,
             node_ttl=node_ttl,
+            typing_timeout=typing_timeout,
         )
         self.store = TimedStore(store, store_timeout)
         self.node = node = Node(config, self.store, responder, backplane=backplane)

@@ -64,6 +64,7 @@ class Receiver:
     ) -> None:
         self._replies = replies
         self._delivery = delivery
+        self._submit: Callable[[PendingMessage], None] = delivery.submit
         self._typing = typing
         self._background = background
         self._limiter = limiter
@@ -131,7 +132,7 @@ class Receiver:
         if (why := self._why_not_now(connection, now)) is not None:
             self._background.run(self._judge_resend(connection, save, why), "judge-resend")
         else:
-            self._delivery.submit(save)
+            self._submit(save)
 
     def _draft(
         self, connection: Connection, message_id: str, frame: ClientFrame, now: float
@@ -165,7 +166,7 @@ class Receiver:
             return SHUTTING_DOWN
         if self._limiter is None or (wait := self._limiter.check(connection.info.user_id, now)) is None:
             return None
-        return _rate_limited("Too many messages; wait a moment", wait)
+        return rate_limited("Too many messages; wait a moment", wait)
 
     async def _judge_resend(self, connection: Connection, save: PendingMessage, why: Refused) -> None:
         """No new message is taken now; one that had been saved before is answered as such all the same."""
@@ -195,7 +196,7 @@ class Receiver:
         if limiter is None or frame.type == MessageType.PONG:
             return None
         wait = limiter.check(connection.info.user_id, time.monotonic())
-        return None if wait is None else _rate_limited("Too many signals; wait a moment", wait)
+        return None if wait is None else rate_limited("Too many signals; wait a moment", wait)
 
     def _ping(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         if (why := fault_of_ping(frame.data)) is not None:
@@ -233,6 +234,6 @@ def _is_late(info: ConnectionInfo, frame: ClientFrame) -> bool:
     return time.time() >= info.expires and frame.type not in _NEEDS_NO_TOKEN
 
 
-def _rate_limited(text: str, wait: float) -> Refused:
-    """Rounded up, so that whoever waits as told is not a moment too early."""
+def rate_limited(text: str, wait: float) -> Refused:
+    """Make the refusal; its time is rounded up, so that whoever waits as told is not a moment too early."""
     return Refused(ErrorCode.RATE_LIMITED, text, math.ceil(wait * 1000) / 1000)

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 from server.core.connection_limits import ConnectionLimits
+from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore
 from server.runtime.base.background import Background
 from server.runtime.base.ids import IdMaker
 from server.runtime.messages.conversations import Conversations
+from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.entrance import Entrance
+from server.runtime.messages.receiver import FrameLimits, Receiver
 from server.runtime.messages.replay import Replayer
 from server.runtime.rooms.fan_out import FanOut
 from server.runtime.rooms.manager import ConnectionManager
@@ -16,6 +19,7 @@ from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.sessions import Sessions
 from server.runtime.signals.ai_status import AIStatuses
 from server.runtime.signals.announcer import Announcer
+from server.runtime.signals.handlers import SignalHandlers
 from server.runtime.signals.typing import TypingRelay
 
 
@@ -63,6 +67,25 @@ class Alone:
 
     def entrance(self, conversations: Conversations, auto_create: bool, limits: ConnectionLimits) -> Entrance:
         return Entrance(conversations, self._ground.ids, auto_create)
+
+    def limiter(self, kind: str, limiter: RateLimiter | None) -> RateLimiter | None:
+        """Return what holds users to that rate on all nodes; None where there is none."""
+        return limiter
+
+    def receiver(
+        self,
+        delivery: Delivery,
+        typing: TypingRelay,
+        signals: SignalHandlers,
+        limiter: RateLimiter | None,
+        signal_limiter: RateLimiter | None,
+        limits: FrameLimits,
+    ) -> Receiver:
+        """The limiters are those that `limiter` made."""
+        ground = self._ground
+        return Receiver(
+            ground.replies, delivery, typing, signals, ground.background, limiter, signal_limiter, limits
+        )
 
     def presence(self) -> Presence:
         return Presence(self._ground.manager)

@@ -5,9 +5,12 @@ from contextlib import suppress
 from typing import Final
 
 from server.core.connection_limits import ConnectionLimits
+from server.core.rate_limit import RateLimiter
 from server.ports import Backplane, BackplaneUnavailable, Member
 from server.protocol import CloseCode
 from server.runtime.messages.conversations import Conversations
+from server.runtime.messages.delivery import Delivery
+from server.runtime.messages.receiver import FrameLimits, Receiver
 from server.runtime.nodes.ai_statuses import NodeAIStatuses
 from server.runtime.nodes.alone import Alone, Ground
 from server.runtime.nodes.announcer import NodeAnnouncer
@@ -19,11 +22,15 @@ from server.runtime.nodes.fan_out import NodeFanOut
 from server.runtime.nodes.members import Members
 from server.runtime.nodes.places import Places
 from server.runtime.nodes.presence import NodePresence
+from server.runtime.nodes.rates import NodeLimiter
+from server.runtime.nodes.receiver import NodeReceiver
 from server.runtime.nodes.requests import Facts, NoAnswer, Requests
 from server.runtime.nodes.sweep import Sweep
 from server.runtime.nodes.switchboard import ALL_NODES, Switchboard, node_channel
 from server.runtime.nodes.typing import NodeTyping
 from server.runtime.rooms.device_counts import DeviceCounts
+from server.runtime.signals.handlers import SignalHandlers
+from server.runtime.signals.typing import TypingRelay
 
 _KICK_SECONDS: Final = 2.0
 KICKED: Final = "closed by an operator"
@@ -150,6 +157,35 @@ class Cluster(Alone):
             self.places,
             self.counts,
             limits,
+        )
+
+    def limiter(self, kind: str, limiter: RateLimiter | None) -> NodeLimiter | None:
+        if limiter is None:
+            return None
+        return NodeLimiter(kind, limiter.messages, limiter.window, self.backplane)
+
+    def receiver(
+        self,
+        delivery: Delivery,
+        typing: TypingRelay,
+        signals: SignalHandlers,
+        limiter: RateLimiter | None,
+        signal_limiter: RateLimiter | None,
+        limits: FrameLimits,
+    ) -> Receiver:
+        ground = self._ground
+        if not isinstance(limiter, NodeLimiter):
+            return super().receiver(delivery, typing, signals, limiter, signal_limiter, limits)
+        return NodeReceiver(
+            ground.replies,
+            delivery,
+            typing,
+            signals,
+            ground.background,
+            limiter,
+            signal_limiter,
+            limits,
+            self.places,
         )
 
     def presence(self) -> NodePresence:
