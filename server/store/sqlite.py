@@ -120,6 +120,7 @@ class SqliteStore:
         self._thread: Worker
         self._reader_thread: Worker
         self._write_connection: WriteConnection
+        self._heads: Heads
         self._saving: Saving
         self._writer: SqliteWriter
         self._reader: apsw.Connection
@@ -147,7 +148,13 @@ class SqliteStore:
         self._thread = Worker("sqlite-writer", _PATIENCE_SECONDS)
         self._reader_thread = Worker("sqlite-reader")
         self._upkeep = SqliteUpkeep(
-            self._thread, self._write_connection, self._lock, self._file, self._gate, self._reader.interrupt
+            self._thread,
+            self._write_connection,
+            self._heads,
+            self._lock,
+            self._file,
+            self._gate,
+            self._reader.interrupt,
         )
         self._upkeep.start()
 
@@ -297,9 +304,9 @@ class SqliteStore:
                 log.warning("a restored database: new epochs", file=str(self._path), conversations=count)
             self._file.opened()
             self._write_connection = WriteConnection(self._connect, self._file)
-            heads = Heads(self._write_connection, self._owes_answers)
-            self._saving = Saving(self._write_connection, heads)
-            self._writer = SqliteWriter(self._write_connection, heads)
+            self._heads = Heads(self._write_connection, self._owes_answers)
+            self._saving = Saving(self._write_connection, self._heads)
+            self._writer = SqliteWriter(self._write_connection, self._heads)
             self._reader = self._connect(_READ_MS)
         self._reader.execute("PRAGMA query_only = ON")
 

@@ -29,7 +29,7 @@ class WriteConnection:
         self._connect = connect
         self._file = file
         self._fault = ""  # what the database said since it last saved
-        self.logged = 0  # pages in the log, those that are copied back already among them
+        self.logged = 0  # pages that commits have added to the log since it was last begun anew
         self.on_logged: Callable[[], None] | None = None  # hears of every commit, in its thread
         self._use(connect())
 
@@ -80,7 +80,7 @@ class WriteConnection:
         try:
             yield
             if self.db.in_transaction:
-                self.db.execute("COMMIT")
+                self.commit()
         except apsw.Error as fault:
             self._file.note(fault)
             raise StoreUnavailable(str(fault)) from fault
@@ -91,6 +91,10 @@ class WriteConnection:
         """Raise apsw.Error where it is open whether the transaction was saved."""
         self.cursor.execute("COMMIT")
         self._fault = ""
+        # A hook of SQLite's would tell it too, but for each call the thread waits for the interpreter's lock.
+        self.logged += self.db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
+        if self.on_logged is not None:
+            self.on_logged()
 
     def tell(self, fault: apsw.Error) -> None:
         """Log a fault, once for as long as it lasts: batches come hundreds of times a second."""
@@ -117,20 +121,12 @@ class WriteConnection:
     def _use(self, db: apsw.Connection) -> None:
         self.db = db
         self.cursor = db.cursor()
-        db.set_wal_hook(self._note_logged)
         self.page_size = int(db.execute("PRAGMA page_size").get)
 
     def _check_place(self) -> None:
         """What goes into a file that has no name any more is lost."""
         if not self._file.is_in_place:
             raise apsw.CantOpenError("the database file was removed or replaced")
-
-    def _note_logged(self, db: apsw.Connection, name: str, pages: int) -> int:
-        """Called by SQLite after each commit."""
-        self.logged = pages
-        if self.on_logged is not None:
-            self.on_logged()
-        return apsw.SQLITE_OK
 
 
 def _is_locked(fault: apsw.Error) -> bool:

@@ -6,13 +6,12 @@ from typing import Final
 from server.core.model import Draft, Position
 from server.protocol import MessageType
 from server.store.hashes import hash_of
-from server.store.restoring import NEWEST_ID
 from server.store.sqlite_connection import WriteConnection
 from server.store.sqlite_rows import Row
 from server.store.sqlite_turns import is_awaited, settle
 
 ROW_COLUMNS: Final = (
-    "id, conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash, "
+    "conversation, seq, message_id, type, sender, data, created_at, client_timestamp, finish, id_hash, "
     "ai_count"
 )
 _READ_HEAD: Final = """
@@ -26,6 +25,9 @@ WHERE c.key = ?"""
 _ADVANCE: Final = """
 INSERT INTO positions (conversation, position, seq) SELECT key, ?, ? FROM conversations WHERE key = ?
 ON CONFLICT DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq"""
+# SQLite gives the highest id in the table and one more, which does where the newest message is still there.
+_ID_BEYOND_REMOVED: Final = """
+SELECT newest + 1 FROM log WHERE newest > (SELECT coalesce(max(id), 0) FROM messages)"""
 _KNOWN_HEADS: Final = 65536  # conversations whose head is remembered
 _AI: Final = MessageType.AI_RESPONSE
 
@@ -61,7 +63,7 @@ class Heads:
         self._connection = connection
         self._owes_answers = owes_answers
         self._heads: dict[int, _Head] = {}
-        self._newest_id = 0  # the highest that a message was given; 0 when that has to be looked up
+        self._are_ids_rising = False  # the ids that SQLite gives, for sure
         self.duties: list[tuple[Draft, int]] = []
 
     def row(self, draft: Draft) -> Row:
@@ -75,9 +77,7 @@ class Heads:
             head.is_owing = True
             self.duties.append((draft, seq))
         head.seq = seq
-        self._newest_id = id = (self._newest_id or self._read_newest_id()) + 1
         return (
-            id,
             key,
             seq,
             draft.message_id,
@@ -102,6 +102,18 @@ class Heads:
             settle(db, key, seq)
         return True
 
+    def id_for_next(self) -> int | None:
+        """Give the next row its id where SQLite's would be one that a removed message had; else None."""
+        if self._are_ids_rising:
+            return None
+        self._are_ids_rising = True
+        id: int | None = self._connection.db.execute(_ID_BEYOND_REMOVED).get
+        return id
+
+    def forget_ids(self) -> None:
+        """Look after the next row's id: rows were removed, or one that was given its id was not inserted."""
+        self._are_ids_rising = False
+
     def forget(self, key: int) -> None:
         """Have the next draft look anew where its conversation ends."""
         self._heads.pop(key, None)
@@ -109,7 +121,7 @@ class Heads:
     def undo(self, drafts: Iterable[Draft]) -> None:
         """Forget what was given to drafts whose transaction was not committed."""
         self.duties.clear()
-        self._newest_id = 0
+        self.forget_ids()
         for draft in drafts:
             self.forget(draft.conversation_key)
 
@@ -130,6 +142,3 @@ class Heads:
             raise NoConversation
         head = self._heads[key] = _Head(*row)
         return head
-
-    def _read_newest_id(self) -> int:
-        return int(self._connection.db.execute(NEWEST_ID).get)

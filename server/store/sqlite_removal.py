@@ -7,14 +7,16 @@ import apsw
 from server.store.sqlite_connection import WriteConnection
 from server.store.sqlite_deletion import is_any_deleted, remove_some
 from server.store.sqlite_file import SqliteFile
+from server.store.sqlite_heads import Heads
 from server.store.stale_bytes import MOST_PAGES, extent, frames, is_stale
 
 
 class SqliteRemoval:
     """Works in the writer's thread."""
 
-    def __init__(self, connection: WriteConnection, file: SqliteFile) -> None:
+    def __init__(self, connection: WriteConnection, heads: Heads, file: SqliteFile) -> None:
         self._connection = connection
+        self._heads = heads
         self._file = file
         self._stale: set[int] = set()  # pages with copies of rows that may be deleted by now
 
@@ -33,19 +35,36 @@ class SqliteRemoval:
             try:
                 connection.begin()
                 is_whole, before = remove_some(db, rows), connection.logged
-                db.execute("COMMIT")
-                self._note_stale(before if before < connection.logged else 0)
+                self._heads.forget_ids()
+                end = self._commit()
+                self._note_stale(max(0, end - (connection.logged - before)), end)
                 return is_whole
             finally:
                 connection.roll_back()
                 db.execute(f"PRAGMA synchronous = {synchronous}")
 
+    def _commit(self) -> int:
+        """Commits; the number of the log's last page, as SQLite tells it to a hook."""
+        end = 0
+
+        def note_end(db: apsw.Connection, name: str, pages: int) -> int:
+            nonlocal end
+            end = pages
+            return apsw.SQLITE_OK
+
+        self._connection.db.set_wal_hook(note_end)
+        try:
+            self._connection.commit()
+        finally:
+            self._connection.db.set_wal_hook(None)
+        return end
+
     def checkpoint(self) -> None:
         """Copy the log back into the database, as far as nobody reads what it would write over."""
         with contextlib.suppress(apsw.Error):
             _, in_log, copied = self._connection.db.execute("PRAGMA wal_checkpoint(PASSIVE)").get
-            if in_log == copied:
-                self._connection.logged = 0  # the next commit begins the log anew
+            # Where all is copied, the next commit begins the log anew.
+            self._connection.logged = 0 if in_log == copied else in_log
 
     def empty_log(self) -> bool:
         """Copy all of the log back, cut it to no length, and zero what is stale in the pages it had.
@@ -72,11 +91,11 @@ class SqliteRemoval:
             self._connection.reconnect()  # which ends the transaction
         return True
 
-    def _note_stale(self, first: int) -> None:
-        """Look through the pages that were logged since that frame."""
+    def _note_stale(self, first: int, last: int) -> None:
+        """Look through the log's pages from the one to the other."""
         page_size = self._connection.page_size
         with contextlib.suppress(OSError):
-            part = self._file.read_log(*extent(first, self._connection.logged, page_size))
+            part = self._file.read_log(*extent(first, last, page_size))
             for number, page in frames(part, page_size):
                 if is_stale(page, number):
                     self._stale.add(number)

@@ -27,11 +27,13 @@ from server.store.sqlite_heads import ROW_COLUMNS, AnsweredBefore, Heads, NoConv
 from server.store.sqlite_rows import Row, find_message
 from server.store.sqlite_turns import await_no_longer, mark_undelivered, owe
 
-_ROW: Final = "(?,?,?,?,?,?,?,?,?,?,?,?)"
+_ROW: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
 # A batch goes in by one statement, up to this many rows: the thread takes the interpreter's lock once a
 # statement, and under load waits for it each time. SQLite allows 32766 values in one.
 MAX_ROWS: Final = 128
 _INSERT_ONE: Final = f"INSERT INTO messages ({ROW_COLUMNS}) VALUES {_ROW}"
+# An id that is given makes a row a fifth dearer.
+_INSERT_WITH_ID: Final = f"INSERT INTO messages (id, {ROW_COLUMNS}) VALUES (?,{_ROW.strip('()')})"
 # What a single row can be at fault for; anything else is the database's.
 _BAD_ROW: Final = (apsw.ConstraintError, apsw.TooBigError, UnicodeError, OverflowError)
 _IN_DOUBT_SECONDS: Final = 30.0  # how long the outcome of a failed COMMIT is looked for
@@ -40,7 +42,7 @@ _IN_DOUBT_PAUSE: Final = 0.1
 _CUT_SHORT: Final = (apsw.SQLITE_FULL, apsw.SQLITE_IOERR_WRITE)
 _OVERWRITE: Final = "PRAGMA user_version = 0"  # a transaction that changes nothing
 
-_SEQ: Final = itemgetter(2)  # of a row
+_SEQ: Final = itemgetter(1)  # of a row
 _UNSAVED: Final = Outcome.refused(STORE_UNAVAILABLE)
 _UNKNOWN: Final = Outcome.refused(OUTCOME_UNKNOWN)
 _ANSWERED_BEFORE: Final = Outcome.duplicate(0)
@@ -85,6 +87,9 @@ class Saving:
         return self._commit(drafts, all_saved(map(_SEQ, rows)))
 
     def _insert(self, rows: list[Row]) -> None:
+        if (id := self._heads.id_for_next()) is not None:
+            self._connection.cursor.execute(_INSERT_WITH_ID, (id, *rows[0]))
+            rows = rows[1:]
         for start in range(0, len(rows), MAX_ROWS):
             some = rows[start : start + MAX_ROWS]
             self._connection.cursor.execute(_insert_sql(len(some)), tuple(chain.from_iterable(some)))
@@ -127,17 +132,22 @@ class Saving:
             if stored := self._find(draft):
                 return self._settle_resend(draft, stored)
             row = self._heads.row(draft)
-            self._connection.db.execute(_INSERT_ONE, row)
+            self._insert_one(row)
             self._do_duties()
         except NoConversation:
             return _GONE
         except AnsweredBefore:
             return _ANSWERED_BEFORE
         except _BAD_ROW:
-            self._heads.forget(draft.conversation_key)
-            self._heads.duties.clear()
+            self._heads.undo([draft])
             return _CANNOT_BE_STORED
         return Outcome.saved(_SEQ(row))
+
+    def _insert_one(self, row: Row) -> None:
+        if (id := self._heads.id_for_next()) is None:
+            self._connection.db.execute(_INSERT_ONE, row)
+        else:
+            self._connection.db.execute(_INSERT_WITH_ID, (id, *row))
 
     def _settle_resend(self, draft: Draft, stored: StoredMessage) -> Outcome:
         """Judges it; an answer that is stored has answered its turn, whoever saved it."""

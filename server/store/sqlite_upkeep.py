@@ -16,6 +16,7 @@ from server.store.read_gate import ReadGate
 from server.store.restoring import begin_start, is_restored, mark_of
 from server.store.sqlite_connection import WriteConnection
 from server.store.sqlite_file import SqliteFile
+from server.store.sqlite_heads import Heads
 from server.store.sqlite_removal import SqliteRemoval
 from server.store.worker import Worker
 
@@ -44,6 +45,7 @@ class SqliteUpkeep:
         self,
         thread: Worker,
         connection: WriteConnection,
+        heads: Heads,
         lock: FileLock,
         file: SqliteFile,
         gate: ReadGate,
@@ -52,7 +54,7 @@ class SqliteUpkeep:
         self._loop = asyncio.get_running_loop()
         self._thread = thread
         self._connection = connection
-        self._removal = SqliteRemoval(connection, file)
+        self._removal = SqliteRemoval(connection, heads, file)
         self._lock = lock
         self._file = file
         self._gate = gate

@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from server.store import sqlite_upkeep
@@ -168,6 +170,20 @@ async def test_deleting_the_newest_messages_is_no_restoring(path: Path) -> None:
     async with opened(SqliteStore(path)) as store:
         await store.delete_conversations(["b"])
     assert await _epochs(path) == ["e1"]
+
+
+@asynchronous
+@pytest.mark.parametrize("resent", [[], ["a1"]], ids=["together", "one by one"])
+async def test_an_id_that_a_removed_message_had_is_given_to_no_other(path: Path, resent: list[str]) -> None:
+    async with opened(SqliteStore(path)) as store:
+        a, b = await create(store, "a", "b")
+        await save(store, draft(a.key, "a1"), *(draft(b.key, name) for name in _names(10)))
+        await store.delete_conversations(["b"])
+        await until(lambda: store._upkeep.is_at_rest, 5)
+        batch = [draft(a.key, name) for name in (*resent, "a2", "a3")]
+        assert [outcome.seq for outcome in await save(store, *batch)][-2:] == [2, 3]
+    with closing(apsw.Connection(str(path))) as db:
+        assert db.execute("SELECT id FROM messages").fetchall() == [(1,), (12,), (13,)]
 
 
 @asynchronous
