@@ -74,13 +74,15 @@ class RoomChannels:
         if not listening.is_heard:
             await asyncio.wait([listening.opening], timeout=_BOUND)
 
-    async def newest(self, room: Room) -> int:
-        """Returns the newest seq of an open room, read since its channel is heard.
+    async def newest(self, room: Room, known: int) -> int:
+        """Return the newest seq of an open room, read since its channel is heard.
 
+        `known`: to a device that comes. Where that is more than is known here, messages were lost on their
+        way, and the store is asked: otherwise it would look as if the log had been replaced.
         Raises StoreUnavailable.
         """
         listening = self._listening.get(room.conversation_id)
-        if listening is None or listening.read is room:
+        if known <= room.last_seq and (listening is None or listening.read is room):
             return room.last_seq
         heads = await self._store.heads([room.key])
         self.note_read(room)

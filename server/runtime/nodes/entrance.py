@@ -42,7 +42,7 @@ class NodeEntrance(Entrance):
         if isinstance(conversation, Conversation):
             if is_first:
                 self._channels.note_read(room)
-            self._fan_out.found(room, await self._channels.newest(room))
+            self._fan_out.found(room, await self._channels.newest(room, request.last_seq or 0))
         return conversation
 
     async def take_seat(self, room: Room, request: JoinRequest) -> Seat | Refusal:

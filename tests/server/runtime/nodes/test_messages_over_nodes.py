@@ -102,6 +102,20 @@ async def test_a_lost_last_message_is_found_by_the_slow_round(valkey: ValkeyServ
 
 
 @asynchronous
+async def test_a_device_that_knows_more_than_its_new_node_has_not_lost_its_log(valkey: ValkeyServer) -> None:
+    async with nodes(MemoryStore(), valkey.url(), valkey.url(), node_ttl=60.0) as (one, two):
+        phone, laptop = await one.join("phone"), await two.join("laptop")
+        one.backplane.loses = True
+        for number in range(3):
+            phone.say(f"m{number}")
+        await until(lambda: phone.seen == [1, 2, 3])
+        moved = await two.join("phone", last_seq=3, epoch=phone.welcome["epoch"])
+        assert (moved.welcome["last_seq"], moved.welcome["recovered"], moved.welcome["gap"]) == (3, 0, None)
+        await until(lambda: laptop.seen == [1, 2, 3])
+        assert moved.seen == []
+
+
+@asynchronous
 async def test_what_was_said_while_the_backplane_was_away_is_there_as_soon_as_it_is_back(
     valkey: ValkeyServer,
 ) -> None:
