@@ -7,13 +7,13 @@ import { ConnectionBanner } from './connection.js';
 import { ConversationList } from './conversations.js';
 import { clientIdOfTab } from './device.js';
 import { find } from './dom.js';
-import { dayKey, nameOf, plural } from './format.js';
+import { dayKey, nameOf } from './format.js';
 import { showAI, showDevices, showJump, showUnread, showUser } from './header.js';
 import { Older } from './history.js';
 import { MessageList } from './messages.js';
 import { conversationOf } from './names.js';
 import { Notices } from './notices.js';
-import { Outgoing, explain } from './outgoing.js';
+import { Outgoing } from './outgoing.js';
 import { PAGE, SERVER, addressOf, asked } from './place.js';
 import { Reading } from './reading.js';
 import { askWho } from './start.js';
@@ -55,7 +55,7 @@ export class ChatPage {
     read: (id) => this.#chat.markRead(id).catch(() => {}), // the next one says it too
     unseen: (count) => this.#countUnseen(count),
   });
-  #activity = new Activity((answer) => this.#stop(answer));
+  #activity;
   #outgoing;
   /** The log that is shown. @type {string | null} */
   #epoch = null;
@@ -72,6 +72,7 @@ export class ChatPage {
       clientId: clientIdOfTab(),
       getToken: token,
     });
+    this.#activity = new Activity(this.#chat, this.#messages, this.#notices);
     this.#outgoing = new Outgoing(this.#chat, this.#messages, this.#notices);
     this.#chats = new Chats(this.#chat, this.#list, (readUpTo) => {
       this.#reading.known(readUpTo(this.#chat.conversationId));
@@ -122,14 +123,9 @@ export class ChatPage {
 
   #listen() {
     const chat = this.#chat;
-    chat.on('state', (state, detail) => {
-      this.#banner.show(state, detail);
-      this.#activity.reset(); // who types is told anew
-    });
+    chat.on('state', (state, detail) => this.#banner.show(state, detail));
     chat.on('system', (frame) => this.#system(frame));
     chat.on('message', (frame) => this.#arrived(frame));
-    chat.on('chunk', (frame, text) => this.#chunk(frame, text));
-    chat.on('typing', (frame) => this.#type(frame));
     chat.on('receipt', (frame) => this.#receipt(frame));
     chat.on('aiStatus', ({ data }) => this.#aiStatus(data.ai_id, data.status));
     chat.on('match', ({ data }) => this.#notices.match(data.ai, () => this.open(data.conversation_id)));
@@ -180,7 +176,6 @@ export class ChatPage {
   #system({ data }) {
     if (data.event === 'connected') this.#welcomed(data);
     if (data.event === 'announcement') this.#notices.announcement(data.text);
-    if (data.event === 'no_answer') this.#activity.noAnswer(unanswered(data));
     if ('devices' in data) showDevices(data.devices);
   }
 
@@ -189,8 +184,6 @@ export class ChatPage {
     this.#outgoing.composer.limit = max_text_length;
     this.#list.update(this.#chat.conversationId, { ai: { ...ai, name: nameHere(ai.id, ai.name) } });
     this.#showAI();
-    // An answer that is still being written comes again, with all of it so far.
-    for (const { id, streaming } of [...this.#messages.items]) if (streaming) this.#messages.delete(id);
     if (this.#epoch === null) {
       this.#reading.begin(last_seq);
       void this.#older.from(last_seq + 1);
@@ -212,9 +205,7 @@ export class ChatPage {
   #arrived(frame) {
     const item = this.#item(frame);
     this.#messages.set(item);
-    this.#activity.typingEnds(frame.sender ?? '');
-    if (item.sender === 'ai') this.#activity.answered();
-    this.#showWriting();
+    this.#activity.arrived(frame);
     this.#list.update(this.#chat.conversationId, {
       last: item.sender === 'user' ? `You: ${item.text}` : item.text,
       at: item.at,
@@ -236,26 +227,6 @@ export class ChatPage {
     };
   }
 
-  /** @param {Frame} frame @param {string} text */
-  #chunk({ message_id: id = '', timestamp, data }, text) {
-    if (data.aborted) this.#messages.delete(id);
-    else
-      this.#messages.set({ id, sender: 'ai', text, at: new Date(timestamp ?? Date.now()), streaming: true });
-    this.#activity.answered();
-    this.#showWriting();
-  }
-
-  #showWriting() {
-    this.#activity.writes([...this.#messages.items].findLast(({ streaming }) => streaming)?.id);
-  }
-
-  /** @param {string | undefined} answer without one: whatever is being prepared */
-  #stop(answer) {
-    this.#chat.cancelResponse(answer).catch((error) => {
-      if (!answer || this.#messages.get(answer)?.streaming) this.#notices.toast(explain(error));
-    });
-  }
-
   /** @param {number} before @param {number} limit */
   async #loadOlder(before, limit) {
     const conversation = this.#chat.conversationId;
@@ -274,15 +245,6 @@ export class ChatPage {
     void this.#chats.refresh();
   }
 
-  /** @param {Frame} frame */
-  #type({ sender = '', data }) {
-    const isOwn = sender === this.#user;
-    const words = isOwn ? 'You are typing on another device…' : `${this.#ai.name} is typing…`;
-    if (data.is_typing) this.#activity.typing(sender, words, !isOwn);
-    else this.#activity.typingEnds(sender);
-    if (data.is_typing && this.#messages.following) this.#messages.toEnd();
-  }
-
   get #ai() {
     return this.#list.get(this.#chat.conversationId)?.ai ?? { id: 'ai', name: 'AI' };
   }
@@ -298,6 +260,7 @@ export class ChatPage {
     const ai = this.#ai;
     this.#messages.ai = ai;
     this.#older.ai = ai;
+    this.#activity.ai = ai;
     this.#outgoing.composer.to = ai.name;
     showAI(ai);
     this.#showUnread();
@@ -313,11 +276,4 @@ export class ChatPage {
   #showUnread() {
     showUnread(this.#ai.name, this.#list.unread, this.#list.unreadElsewhere);
   }
-}
-
-/** @param {{text: string, retry_in: number | null}} noAnswer */
-function unanswered({ text, retry_in }) {
-  return retry_in === null
-    ? text
-    : `${text} The next attempt is in ${plural(Math.ceil(retry_in), 'second', 'seconds')}.`;
 }

@@ -16,12 +16,16 @@ export class Notices {
     this.#notices = notices;
   }
 
-  /** A fault; the same one twice is shown once. @param {string} text */
-  toast(text) {
-    for (const other of [...this.#toasts.children]) if (other.textContent === text) other.remove();
+  /**
+   * Shows a fault; one of the same kind makes room for it.
+   * @param {string} text
+   * @param {string} [kind]
+   */
+  toast(text, kind = text) {
+    for (const other of this.#toasts.querySelectorAll(`[data-kind="${CSS.escape(kind)}"]`)) other.remove();
     const toast = el(
       'div',
-      { class: 'toast', role: 'alert', 'data-testid': 'toast' },
+      { class: 'toast', role: 'alert', 'data-testid': 'toast', 'data-kind': kind },
       icon('info'),
       el('span', {}, text),
     );

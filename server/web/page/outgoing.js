@@ -97,9 +97,11 @@ export class Outgoing {
 
   /** @param {string} id @param {ChatError} error */
   #tell(id, error) {
-    this.#notices.toast(explain(error));
-    if (error.code === 'rate_limited' && error.retryAfter !== undefined)
-      this.#failures.wait(id, error.retryAfter);
+    const { code, retryAfter } = error;
+    const words = explain(error);
+    if (code !== 'rate_limited' || retryAfter === undefined) return this.#notices.toast(words);
+    this.#notices.toast(words, code); // of all that wait, the newest tells how long
+    this.#failures.wait(id, retryAfter);
   }
 
   /** @param {string} id */

@@ -41,11 +41,16 @@ export function askWho(isKnown) {
     let isChosen = false;
     form.onsubmit = () => (isChosen = true);
     find('[data-part=start-cancel]').onclick = () => dialog.close();
-    dialog.oncancel = (event) => isKnown || event.preventDefault();
+    const show = () => {
+      dialog.showModal();
+      (isKnown ? companion : name).focus();
+    };
     // Closed it gives the focus back to where that was: only then it can go elsewhere.
-    dialog.onclose = () =>
+    dialog.onclose = () => {
+      // Escape closes it, which a page cannot always prevent: but without a name there is nothing behind it.
+      if (!isChosen && !isKnown) return show();
       resolve(isChosen ? { name: name.value.trim(), companion: companion.value.trim() } : null);
-    dialog.showModal();
-    (isKnown ? companion : name).focus();
+    };
+    show();
   });
 }

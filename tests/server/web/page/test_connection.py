@@ -4,11 +4,12 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import TimeoutError, WebSocketRoute, expect
+from playwright.sync_api import Page, TimeoutError, WebSocketRoute, expect
 
 from tests.server.web.page.acting import message, send, texts, with_status
 from tests.server.web.page.conftest import OpenChat, OpenContext
@@ -83,12 +84,27 @@ def test_frames_that_are_lost_on_the_way_are_fetched(
     assert lost == []
 
 
+def fresh(page: Page) -> None:
+    pass
+
+
+def reloaded(page: Page) -> None:
+    page.reload()
+    expect(page.locator(BY_STATE.format("open"))).to_be_attached()
+
+
+def back_from_the_cache(page: Page) -> None:
+    page.evaluate("dispatchEvent(new Event('pagehide')); dispatchEvent(new Event('pageshow'))")
+
+
+@pytest.mark.parametrize("state", [fresh, reloaded, back_from_the_cache])
 def test_a_tab_that_is_duplicated_is_a_device_of_its_own(
-    real_server: RunningServer, open_context: OpenContext, open_chat: OpenChat
+    real_server: RunningServer, open_context: OpenContext, open_chat: OpenChat, state: Callable[[Page], None]
 ) -> None:
-    who = {"user": "una", "conversation": "conv_una_ai_alex"}
+    user = f"una-{state.__name__}"
     context = open_context()
-    first = open_chat(real_server, **who, context=context)
+    first = open_chat(real_server, user=user, conversation=f"conv_{user}_ai_alex", context=context)
+    state(first)
     with context.expect_page() as opened:
         first.evaluate("open(location.href)")  # a tab that is opened so has the session storage of the first
     second = opened.value
@@ -97,6 +113,26 @@ def test_a_tab_that_is_duplicated_is_a_device_of_its_own(
     second.reload()
     expect(second.get_by_test_id("devices")).to_have_text("2 devices")
     expect(first.locator(BY_STATE.format("open"))).to_be_attached()
+
+
+def test_a_tab_is_the_same_device_after_a_reload(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    page = open_chat(scripted)
+    for _ in range(2):
+        reloaded(page)
+    assert len(scripted.queries) == 3
+    assert len({query["client_id"] for query in scripted.queries}) == 1
+
+
+def test_where_the_browser_keeps_nothing_one_talks_all_the_same(
+    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+) -> None:
+    context = open_context()
+    context.add_init_script("""for (const name of ['localStorage', 'sessionStorage'])
+        Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError'); } });""")
+    page = open_chat(scripted, context=context)
+    page.get_by_role("button", name="System theme").click()
+    send(page, "hello")
+    expect(with_status(page, "hello", "delivered")).to_be_visible()
 
 
 def test_where_the_chat_was_taken_over_it_can_be_taken_back(
@@ -161,6 +197,27 @@ def test_a_token_that_ran_out_is_asked_for_and_the_new_one_is_used(
     page.evaluate("location.hash = 'token=new'")
     expect(page.locator(BY_STATE.format("open"))).to_be_attached()
     assert scripted.offered_protocols[-1] == ["chat.v1", "bearer.new"]
+
+
+def test_a_new_token_reaches_an_open_connection_without_a_new_one(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    page = open_chat(scripted, fragment="#token=old")
+    page.evaluate("location.hash = 'token=new'")
+    assert scripted.wait_for("AUTH_REFRESH")[0]["data"] == {"token": "new"}
+    assert len(scripted.queries) == 1
+
+
+def test_another_log_is_shown_from_its_start(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    scripted.keep(data="of the old log")
+    page = open_chat(scripted)
+    expect(message(page, "of the old log")).to_be_visible()
+    scripted.log.clear()
+    scripted.keep(message_id="n1", data="of the new log")
+    scripted.welcome = {"epoch": "e2", "gap": {"from": 1, "to": 1}}
+    scripted.close(1001, "restored")
+    expect(message(page, "of the new log")).to_be_visible()
+    assert texts(page) == ["of the new log"]
 
 
 def test_a_message_without_an_answer_fails_in_the_end_and_keeps_its_id(

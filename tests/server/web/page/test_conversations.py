@@ -86,6 +86,16 @@ def test_each_conversation_has_its_messages_and_its_draft(
     assert texts(page) == ["for Sam"]
 
 
+def test_a_chat_can_be_opened_in_another_tab(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    scripted.conversations = [conversation("conv_kai_ai_sam", SAM, "Hello", 0)]
+    page = open_chat(scripted)
+    with page.context.expect_page() as opened:
+        entry(page, "conv_kai_ai_sam").click(modifiers=["ControlOrMeta"])
+    expect(opened.value.get_by_role("heading", name="Sam")).to_be_visible()
+    expect(page.get_by_role("heading", name="Alex")).to_be_visible()
+    opened.value.close()
+
+
 def test_a_message_that_was_on_its_way_when_one_left_is_there_when_one_returns(
     scripted: ScriptedServer, open_chat: OpenChat
 ) -> None:

@@ -277,7 +277,9 @@ def test_a_person_who_reads_above_stays_there_and_is_told_of_new_messages(
     scripted.say(**scripted.keep(data="something new"))
     expect(page.get_by_role("button", name="1 new message")).to_be_visible()
     expect(message(page, "something new")).not_to_be_in_viewport()
+    expect(page).to_have_title("(1) Alex")
     page.get_by_role("button", name="1 new message").click()
+    expect(page).to_have_title("Alex")
     expect(message(page, "something new")).to_be_in_viewport()
     expect(page.get_by_role("button", name="1 new message")).to_be_hidden()
 
@@ -341,6 +343,28 @@ def test_own_typing_is_told_and_ends_with_the_text(scripted: ScriptedServer, ope
     send(page, "x")
     expect(with_status(page, "x", "delivered")).to_be_visible()
     assert told() == [True, False, True]
+
+
+def test_whoever_pauses_has_stopped_typing_and_whoever_sent_says_no_more_of_it(
+    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+) -> None:
+    def told() -> list[bool]:
+        return [frame["data"]["is_typing"] for frame in scripted.frames("TYPING_INDICATOR")]
+
+    context = open_context()
+    context.clock.install()
+    page = open_chat(scripted, context=context)
+    write(page, "hm")
+    page.clock.run_for(3_000)
+    scripted.wait_for("TYPING_INDICATOR", 2)
+    assert told() == [True, False]
+    write(page, "hm, yes")
+    page.get_by_test_id("composer").press("Enter")
+    expect(with_status(page, "hm, yes", "delivered")).to_be_visible()
+    page.clock.run_for(3_000)
+    send(page, "x")
+    expect(with_status(page, "x", "delivered")).to_be_visible()
+    assert told() == [True, False, True, True]
 
 
 def test_the_last_message_that_was_read_says_so(scripted: ScriptedServer, open_chat: OpenChat) -> None:

@@ -45,6 +45,25 @@ def test_a_name_in_any_script_is_the_same_person_on_every_device(
     assert {one["ai"]["name"] for one in found} == {"Наташа", "Мария"}
 
 
+def test_the_first_dialog_wants_a_name_and_only_the_later_one_can_be_left(
+    real_server: RunningServer, open_context: OpenContext
+) -> None:
+    page = open_context().new_page()
+    page.goto(f"{real_server.url}/app")
+    name, dialog = page.get_by_label("Your name"), page.get_by_role("dialog")
+    page.keyboard.press("Escape")
+    name.fill("   ")
+    page.get_by_test_id("start").click()
+    expect(dialog).to_be_visible()
+    name.fill("Gil")
+    page.get_by_test_id("start").click()
+    expect(page.locator(OPEN)).to_be_attached()
+    page.get_by_role("button", name="New chat").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(re.compile("conversation=conv_gil_ai_alex"))
+
+
 def test_after_the_first_dialog_one_writes(real_server: RunningServer, open_context: OpenContext) -> None:
     page = open_context().new_page()
     start(page, real_server, "Flo", "Alex")
@@ -86,6 +105,14 @@ def test_a_refusal_is_told_in_words_for_people_with_what_they_can_do(
     expect(banner).to_contain_text(words)
     expect(banner).not_to_contain_text(re.compile("allowed_origins|user_id"))
     expect(banner.get_by_role("button")).to_have_text([offer] if offer else [])
+
+
+def test_whoever_has_a_token_is_not_asked_to_be_somebody_else(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    somebody = "[data-part=somebody-else]"
+    expect(open_chat(scripted).locator(somebody)).to_be_visible()
+    expect(open_chat(scripted, fragment="#token=a.b.c").locator(somebody)).to_be_hidden()
 
 
 def test_where_the_history_is_not_for_visitors_it_says_so_and_one_can_talk(
