@@ -1,5 +1,6 @@
 """How a server is reached from here: through which proxy, and whose certificates are believed."""
 
+import re
 import ssl
 from ipaddress import ip_address
 from typing import Any
@@ -37,7 +38,7 @@ def proxy_for(url: str) -> str | None:
     if "://" not in proxy:
         proxy = f"http://{proxy}"
     if not _is_http(proxy):
-        shown = proxy.rpartition("@")[2] if "@" in proxy else proxy  # without its password
+        shown = re.sub("//.*@", "//", proxy)  # without its password
         raise NetworkMisconfigured(
             f"the environment's proxy {shown} cannot be used: only http:// and https:// proxies can;"
             f" NO_PROXY={parts.hostname} goes without"

@@ -9,9 +9,8 @@ import { ofTab } from './keep.js';
 export function clientIdOfTab() {
   const kept = ofTab('chat/client');
   const id = kept.get() ?? newId();
-  kept.set('');
+  addEventListener('pageshow', () => kept.set('')); // once it is loaded, and when it comes back from a cache
   addEventListener('pagehide', () => kept.set(id));
-  addEventListener('pageshow', () => kept.set('')); // it goes on
   return id;
 }
 

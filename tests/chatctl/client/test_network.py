@@ -56,14 +56,22 @@ def test_the_environments_proxy_is_taken_where_there_is_a_way_through_it(
     assert proxy_for(url) == proxy
 
 
-@pytest.mark.parametrize("proxy", ["socks5h://kai:secret@s.corp:1080", "http://", "http://p:port", "ftp://p"])
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("socks5h://kai:secret@s.corp:1080", "socks5h://s.corp:1080"),
+        ("http://", "http://"),
+        ("http://p:port", "http://p:port"),
+        ("ftp://p", "ftp://p"),
+    ],
+)
 def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, proxy: str
+    monkeypatch: pytest.MonkeyPatch, proxy: str, shown: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(NetworkMisconfigured, match=r"proxy .* cannot be used.*NO_PROXY=chat.example") as told:
+    with pytest.raises(NetworkMisconfigured, match="cannot be used.*NO_PROXY=chat.example") as told:
         proxy_for("https://chat.example")
-    assert "secret" not in str(told.value)
+    assert f"proxy {shown} cannot" in str(told.value)
 
 
 def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
