@@ -117,7 +117,6 @@ export class Composer {
 
   #submit() {
     if (!sendable(this.#draft)) return;
-    clearTimeout(this.#pause);
     const again = this.#draft.sent === 'failed';
     const answer = this.#options.send(trimmed(this.#draft.text), again);
     this.#show(submitted(this.#draft));

@@ -69,7 +69,7 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
     monkeypatch: pytest.MonkeyPatch, proxy: str, shown: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(NetworkMisconfigured, match="cannot be used.*NO_PROXY=chat.example") as told:
+    with pytest.raises(NetworkMisconfigured, match=r"cannot be used.*NO_PROXY=chat\.example") as told:
         proxy_for("https://chat.example")
     assert f"proxy {shown} cannot" in str(told.value)
 

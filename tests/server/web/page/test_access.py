@@ -131,6 +131,12 @@ def test_everything_can_be_done_with_the_keyboard(scripted: ScriptedServer, open
     page.keyboard.press("Enter")
     expect(page.locator("[data-status=delivered]")).to_be_visible()
     expect(page.get_by_test_id("composer")).to_be_focused()
+    page.keyboard.type("by the button")
+    page.keyboard.press("Tab")
+    expect(page.get_by_test_id("send")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.locator("[data-status=delivered]")).to_have_count(2)
+    expect(page.get_by_test_id("composer")).to_be_focused()
 
 
 def test_a_screen_reader_is_told_of_messages_and_of_the_state_of_own_ones(

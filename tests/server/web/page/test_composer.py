@@ -178,6 +178,20 @@ def test_a_text_that_is_deleted_leaves_the_composer_too(
     expect(composer(page)).to_have_value("")
 
 
+def test_near_the_most_characters_they_are_counted(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    scripted.welcome = {"max_text_length": 10}
+    page = open_chat(scripted)
+    counter = page.locator("[data-part=counter]")
+    write(page, "1234567")
+    expect(counter).to_be_hidden()
+    write(page, "123456😀8")
+    expect(counter).to_have_text("8 / 10")
+    expect(counter).not_to_have_class("counter over")
+    write(page, "12345678901")
+    expect(counter).to_have_text("11 / 10")
+    expect(counter).to_have_class("counter over")
+
+
 def test_pasted_code_keeps_its_indentation(scripted: ScriptedServer, open_chat: OpenChat) -> None:
     page = open_chat(scripted)
     code = "    if x:\n        y()\n    else:\n\tz()"

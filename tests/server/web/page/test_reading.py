@@ -62,6 +62,20 @@ def test_a_window_that_opens_behind_others_tells_what_is_unread(
     expect(page).to_have_title("(2) Alex")
 
 
+def test_where_nobody_knows_what_was_read_only_what_comes_now_is_new(
+    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+) -> None:
+    for text in ("one", "two"):
+        scripted.keep(data=text)
+    context = open_context()
+    context.add_init_script(AWAY)
+    page = open_chat(scripted, context=context)
+    expect(message(page, "two")).to_be_visible()
+    expect(page).to_have_title("Alex")
+    scripted.say(**scripted.keep(data="three"))
+    expect(page).to_have_title("(1) Alex")
+
+
 def test_today_is_yesterday_after_midnight(
     scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
 ) -> None:
