@@ -42,7 +42,9 @@ class NodeEntrance(Entrance):
         if isinstance(conversation, Conversation):
             if is_first:
                 self._channels.note_read(room)
-            self._fan_out.found(room, await self._channels.newest(room, request.last_seq or 0))
+            known = request.last_seq or 0
+            newest = await self._channels.newest(room, known)
+            (self._fan_out.bring_up if known > room.last_seq else self._fan_out.found)(room, newest)
         return conversation
 
     async def take_seat(self, room: Room, request: JoinRequest) -> Seat | Refusal:

@@ -82,6 +82,13 @@ class NodeFanOut(FanOut):
         else:
             room.advance(newest)
 
+    def bring_up(self, room: Room, newest: int) -> None:
+        """Have the room know now of all that is saved up to `newest`; live devices read what they lack."""
+        if newest > room.last_seq:
+            self._wait_in(room).expect(newest)
+            self._holes.drop(room)
+            self._give_up(room)
+
     def tell_head(self, room: Room) -> None:
         """Say how far the room has got: what was published of it may be lost."""
         self._publish(room.conversation_id, room.last_seq, room.epoch, b"")

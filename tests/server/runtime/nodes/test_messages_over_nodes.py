@@ -109,7 +109,7 @@ async def test_a_device_that_knows_more_than_its_new_node_has_not_lost_its_log(v
         for number in range(3):
             phone.say(f"m{number}")
         await until(lambda: phone.seen == [1, 2, 3])
-        moved = await two.join("phone", last_seq=3, epoch=phone.welcome["epoch"])
+        moved = await two.join("tablet", last_seq=3, epoch=phone.welcome["epoch"])
         assert (moved.welcome["last_seq"], moved.welcome["recovered"], moved.welcome["gap"]) == (3, 0, None)
         await until(lambda: laptop.seen == [1, 2, 3])
         assert moved.seen == []
