@@ -10,24 +10,26 @@ from loadtest.machine import describe_machine
 _COLUMNS: Final = {
     "msgs_s": "messages/s",
     "cpu_us_msg": "CPU us each",
+    "postgres_us_msg": "PostgreSQL us",
+    "valkey_us_msg": "Valkey us",
     "ack_p50_ms": "ACK p50 ms",
     "ack_p99_ms": "p99",
     "delivery_p99_ms": "delivery p99 ms",
+    "elsewhere_p99_ms": "other nodes p99 ms",
     "accepts_s": "accepts/s",
     "kib_per_connection": "KiB each",
 }
-HEAD: Final = ("case", *_COLUMNS.values(), "notes")
 
 # A generator this busy is what was measured.
 _BUSY: Final = 90.0
 
 
-def document(runs: dict[str, list[Outcome]], seconds: float) -> dict[str, Any]:
+def document(runs: dict[str, list[Outcome]], seconds: float, store: str = "SQLite") -> dict[str, Any]:
     """Machine, settings, and for each case the medians of its runs, all runs, and notes."""
     return {
         "machine": describe_machine(),
         "settings": {
-            "server": "chatctl serve with its defaults but wide limits: SQLite, durability full",
+            "server": "chatctl serve with its defaults but wide limits: " + store + ", durability full",
             "conversations": CONVERSATIONS,
             "in_flight_per_conversation": IN_FLIGHT,
             "seconds": seconds,
@@ -68,9 +70,12 @@ def _rounded(figures: dict[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else float(f"{value:.4g}") for name, value in figures.items()}
 
 
-def rows(bench: dict[str, Any]) -> list[list[float | str | None]]:
-    """A row for each case, under HEAD."""
-    return [
-        [name, *(case["figures"].get(figure) for figure in _COLUMNS), "; ".join(case["notes"])]
+def table(bench: dict[str, Any]) -> tuple[list[str], list[list[float | str | None]]]:
+    """The head, with the figures that there are, and a row for each case."""
+    known = {name for case in bench["cases"].values() for name in case["figures"]}
+    columns = [name for name in _COLUMNS if name in known]
+    rows = [
+        [name, *(case["figures"].get(column) for column in columns), "; ".join(case["notes"])]
         for name, case in bench["cases"].items()
     ]
+    return ["case", *(_COLUMNS[name] for name in columns), "notes"], rows

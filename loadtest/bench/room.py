@@ -38,6 +38,7 @@ class Measurement:
     completed: int = 0
     ack: list[float] = field(default_factory=list)
     delivery: list[float] = field(default_factory=list)
+    elsewhere: list[float] = field(default_factory=list)  # of deliveries those to devices on other nodes
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -65,10 +66,13 @@ class Room:
         self._welcomes = [asyncio.Event() for _ in range(devices)]
         self._connections: list[Connection] = []
         self._closing = False
+        self._nodes = 1
 
-    async def open(self, url: str) -> None:
-        """Connects the devices; each is there when it has its welcome."""
+    async def open(self, *urls: str) -> None:
+        """Connects the devices, to the nodes in turn; each is there when it has its welcome."""
+        self._nodes = len(urls)
         for device, welcomed in enumerate(self._welcomes):
+            url = urls[device % len(urls)]
             query = f"conversation_id={conversation_id(self._number)}&client_id=device-{device}"
             receive = self._receiver(device)
             connection = await Connection.open(
@@ -112,16 +116,21 @@ class Room:
         if frame["seq"] != self._newest[device] + 1:
             self._fault("out of order")
         self._newest[device] = frame["seq"]
-        self._arrived(frame["message_id"], 1 << device, self._measurement.delivery)
+        latencies = [self._measurement.delivery]
+        if device % self._nodes:
+            latencies.append(self._measurement.elsewhere)
+        self._arrived(frame["message_id"], 1 << device, *latencies)
 
-    def _arrived(self, message_id: str, bit: int, latencies: list[float]) -> None:
+    def _arrived(self, message_id: str, bit: int, *latencies: list[float]) -> None:
         message = self.pending.get(message_id)
         if message is None or not message.awaited & bit:
             self._fault("twice, or never sent")
             return
         message.awaited ^= bit
         if message.measured:
-            latencies.append(clock() - message.due)
+            took = clock() - message.due
+            for each in latencies:
+                each.append(took)
         if not message.awaited:
             del self.pending[message_id]
             if not self.pending:

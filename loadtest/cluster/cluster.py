@@ -20,7 +20,10 @@ _REST_SECONDS: Final = 2.0
 
 
 class Cluster:
-    """All of it runs, unless a fault has just ended some. `proxies[n]` is between `nodes[n]` and Valkey."""
+    """All of it runs, unless a fault has just ended some. `proxies[n]` is between `nodes[n]` and Valkey.
+
+    There are no proxies where nothing is to happen to the network.
+    """
 
     def __init__(
         self, nodes: list[LocalServer], proxies: list[TcpProxy], postgres: Postgres, valkey: Valkey
@@ -67,8 +70,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster(nodes: int, settings: Mapping[str, str]) -> Iterator[Cluster]:
+def cluster(nodes: int, settings: Mapping[str, str], has_proxies: bool = True) -> Iterator[Cluster]:
     """Start everything, and stop it in the end. `settings`: of each node, as environment variables.
+
+    A node that is alone has no backplane.
 
     Raises:
         ServiceFailed: PostgreSQL or Valkey is not installed, or did not start.
@@ -77,18 +82,13 @@ def cluster(nodes: int, settings: Mapping[str, str]) -> Iterator[Cluster]:
     with ExitStack() as stack:
         postgres = stack.enter_context(_postgres())
         valkey = stack.enter_context(_valkey())
-        proxies = [stack.enter_context(tcp_proxy(valkey.port)) for _ in range(nodes)]
+        proxies = [stack.enter_context(tcp_proxy(valkey.port)) for _ in range(nodes if has_proxies else 0)]
+        ports = [proxy.port for proxy in proxies] or [valkey.port] * nodes
         servers: list[LocalServer] = []
         for number in range(nodes):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatctl-loadtest-"))
-            server = LocalServer(
-                Path(folder),
-                {
-                    **settings,
-                    "CHAT_STORE__URL": postgres.url(),
-                    "CHAT_BACKPLANE__URL": valkey.url(proxies[number].port),
-                },
-            )
+            backplane = {"CHAT_BACKPLANE__URL": valkey.url(ports[number])} if nodes > 1 else {}
+            server = LocalServer(Path(folder), {**settings, "CHAT_STORE__URL": postgres.url(), **backplane})
             stack.callback(server.end)
             server.start()
             servers.append(server)

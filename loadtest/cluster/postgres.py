@@ -8,7 +8,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +59,11 @@ class Postgres:
         self.stop(number)
         self.start()
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, the one that starts the others first; that one alone where there is no /proc."""
+        return [self.process.pid, *children_of(self.process.pid)]
+
     def url(self, database: str = "postgres", port: int | None = None) -> str:
         """`port`: that of a proxy before it."""
         return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
@@ -80,6 +85,16 @@ class Postgres:
             raise ServiceFailed(f"PostgreSQL did not start: {lines[-1] if lines else 'it said nothing'}")
         is_ready = [str(self._programs / "psql"), "-XAtqc", "SELECT 1", self.url()]
         return subprocess.run(is_ready, capture_output=True, check=False).returncode == 0
+
+
+def children_of(pid: int) -> list[int]:
+    """Find a process's children, as far as there is a /proc."""
+    found = []
+    for stat_file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat_file.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat_file.parent.name))
+    return found
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def _postgres_crashes(cluster: Cluster) -> None:
 
 @contextmanager
 def _postgres_stopped(cluster: Cluster) -> Iterator[None]:
-    with _standing_still(cluster.postgres.process.pid, group=True):
+    with _standing_still(*cluster.postgres.pids):
         yield
 
 
@@ -163,11 +163,11 @@ def _valkey_and_node_die(cluster: Cluster) -> None:
 
 
 @contextmanager
-def _standing_still(pid: int, group: bool = False) -> Iterator[None]:
-    """`group`: with all processes of its session."""
-    send = os.killpg if group else os.kill
-    send(pid, signal.SIGSTOP)
+def _standing_still(*pids: int) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        send(pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

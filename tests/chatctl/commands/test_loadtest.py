@@ -11,6 +11,8 @@ from loadtest.plan import SCENARIOS
 from loadtest.verdict import judge
 from tests.chatctl.conftest import Run
 from tests.loadtest.test_verdict import healthy
+from tests.support.postgres_server import PostgresServer
+from tests.support.valkey_server import ValkeyServer
 
 
 def test_lists_the_scenarios(chatctl: Run) -> None:
@@ -89,6 +91,25 @@ def test_bench_measures_each_case(chatctl: Run) -> None:
     assert cases["D2"]["figures"]["msgs_s"] > 0
     assert cases["rate50"]["figures"]["ack_p99_ms"] > 0
     assert cases["idle20"]["figures"]["accepts_s"] > 0
+
+
+def test_bench_measures_nodes_and_the_services_beside_them(
+    chatctl: Run, postgres: PostgresServer, valkey: ValkeyServer
+) -> None:
+    result = chatctl(
+        "loadtest", "bench", "--cases", "D3", "--seconds", "0.5", "--runs", "1", "--nodes", "1,2", "--json"
+    )
+    cases = json.loads(result.out)["cases"]
+    assert result.code == 0, cases
+    assert cases["P1D3"]["figures"]["postgres_us_msg"] > 0
+    assert "valkey_us_msg" not in cases["P1D3"]["figures"]
+    assert cases["N2D3"]["figures"]["valkey_us_msg"] > 0
+
+
+@pytest.mark.parametrize("nodes", ["0", "two", "1,,2"])
+def test_bench_takes_numbers_of_nodes(chatctl: Run, nodes: str) -> None:
+    result = chatctl("loadtest", "bench", "--nodes", nodes)
+    assert (result.code, "numbers from 1 on" in result.err) == (2, True)
 
 
 def test_bench_knows_no_other_cases(chatctl: Run) -> None:
