@@ -237,6 +237,7 @@ class Node:
         entrance = self._parts.entrance(self.conversations, config.join.auto_create, config.connections)
         self.joins = JoinHandler(
             self.manager,
+            self.ids,
             self.replies,
             entrance,
             self.replayer,

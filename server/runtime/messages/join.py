@@ -10,8 +10,11 @@ from server.core.join_request import JoinRequest, Refusal
 from server.core.model import Conversation
 from server.core.rate_limit import RateLimiter
 from server.core.recovery import Replay, plan_replay
+from server.core.websocket_frames import text_frame
+from server.core.welcomes import Welcomes
 from server.ports import Socket, StoreUnavailable
-from server.protocol import PROTOCOL_VERSION, CloseCode, RateLimit, Welcome
+from server.protocol import CloseCode, RateLimit
+from server.runtime.base.ids import IdMaker
 from server.runtime.messages.entrance import Entrance
 from server.runtime.messages.replay import Replayer
 from server.runtime.rooms.admission import Admission
@@ -49,6 +52,7 @@ class JoinHandler:
     def __init__(
         self,
         manager: ConnectionManager,
+        ids: IdMaker,
         replies: Replies,
         entrance: Entrance,
         replayer: Replayer,
@@ -59,6 +63,7 @@ class JoinHandler:
         config: JoinConfig,
     ) -> None:
         self._manager = manager
+        self._ids = ids
         self._replies = replies
         self._entrance = entrance
         self._replayer = replayer
@@ -67,6 +72,7 @@ class JoinHandler:
         self._admission = admission
         self._limiter = limiter
         self._config = config
+        self._welcomes = Welcomes(_terms(config))
         self.is_draining = False  # set at the shutdown: from then on nobody comes in
 
     async def join(self, request: JoinRequest, socket: Socket) -> Connection | Refusal:
@@ -131,7 +137,7 @@ class JoinHandler:
             request.epoch,
             self._config.recovery_max_messages,
         )
-        self._replies.system(connection, self._welcome(connection, session, conversation, replay))
+        self._welcome(connection, session, conversation, replay)
         if replay.after == room.last_seq:
             self._manager.go_live(connection)
         else:
@@ -140,25 +146,31 @@ class JoinHandler:
 
     def _welcome(
         self, connection: Connection, session: Session, conversation: Conversation, replay: Replay
-    ) -> dict[str, Any]:
-        info, room, config = connection.info, connection.room, self._config
-        return Welcome(
-            protocol=PROTOCOL_VERSION,
-            user_id=info.user_id,
-            client_id=info.client_id,
-            session_id=info.session_id,
-            connection_id=info.connection_id,
-            last_seq=room.last_seq,
-            epoch=conversation.epoch,
-            resumed=session.resumed,
-            recovered=room.last_seq - replay.after,
-            gap=replay.gap,
-            heartbeat_interval=config.heartbeat_interval,
-            heartbeat_timeout=config.heartbeat_timeout,
-            ack_timeout=ACK_TIMEOUT,
-            max_text_length=config.max_text_length,
-            max_frame_bytes=config.max_frame_bytes,
-            rate_limit=config.rate_limit,
-            ai={**conversation.ai, "status": self._statuses.of(conversation.ai["id"])},
-            devices=room.devices,
-        ).model_dump(by_alias=True)
+    ) -> None:
+        info, room = connection.info, connection.room
+        payload = self._welcomes.payload(
+            conversation,
+            self._statuses.of(room.ai_id),
+            info.client_id,
+            info.session_id,
+            info.connection_id,
+            session.resumed,
+            room.last_seq,
+            replay,
+            room.devices,
+            self._ids.new(),
+            self._replies.stamp(),
+        )
+        connection.offer(text_frame(payload))
+
+
+def _terms(config: JoinConfig) -> dict[str, Any]:
+    """Return what a welcome says to every device, in the order of its fields."""
+    return {
+        "heartbeat_interval": config.heartbeat_interval,
+        "heartbeat_timeout": config.heartbeat_timeout,
+        "ack_timeout": ACK_TIMEOUT,
+        "max_text_length": config.max_text_length,
+        "max_frame_bytes": config.max_frame_bytes,
+        "rate_limit": config.rate_limit,
+    }
