@@ -1,7 +1,7 @@
 """`/ws/{user_id}?conversation_id=...`: the way in for devices."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -52,7 +52,7 @@ class HandshakeChecks:
         found = self.tokens.verify_for(token, request.user_id)
         if isinstance(found, Refused):
             return Refusal(CloseCode.POLICY_VIOLATION, found.text, "token")
-        return replace(request, expires=found.expires)
+        return request._replace(expires=found.expires)
 
 
 def _text(headers: _Headers, name: bytes) -> str | None:

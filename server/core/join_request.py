@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -19,8 +18,7 @@ class Refusal(NamedTuple):
     label: str
 
 
-@dataclass(slots=True, frozen=True)
-class JoinRequest:
+class JoinRequest(NamedTuple):
     """What a device asks for. Absent parts are None."""
 
     user_id: str

@@ -1,9 +1,8 @@
-"""uvicorn's HTTP class with the guards it lacks, and the door to our WebSocket class."""
+"""uvicorn's HTTP class with the guards it lacks, and the way to our WebSocket class."""
 
 import asyncio
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 from starlette.types import ASGIApp
@@ -16,6 +15,7 @@ from uvicorn.server import ServerState
 from server.ports.body import EXTENSION, BodySink
 from server.transport.limits import Limits
 from server.transport.refusal import http_refusal
+from server.transport.upgrade_head import websocket_scope
 from server.transport.websocket_protocol import WebSocketProtocol
 
 
@@ -46,9 +46,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._sink: BodySink | None = None  # of the request that is being read
         self._timer: asyncio.TimerHandle | None = None  # for a head, or for the end of a refused connection
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As in uvicorn, but for the socket's own address, which nobody asks for: to find it costs a
-        twentieth of an acceptance.
+    def take_over(self, transport: asyncio.Transport, seconds: float) -> None:
+        """Serves a connection, the first head of which has to be whole within the seconds.
+
+        In place of uvicorn's `connection_made`. The socket's own address is left out: nobody asks for it, and
+        to find it costs a system call.
         """
         self.connections.add(self)
         self.transport = transport
@@ -56,7 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
         peer = transport.get_extra_info("peername")
         self.client = tuple(peer[:2]) if peer else None  # gone already
         self.scheme = "https" if is_ssl(transport) else "http"
-        self._await_head()
+        self._await_head(seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -68,7 +70,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         if self._is_in_head and self._timer is None:
-            self._await_head()
+            self._await_head(self._limits.head_seconds)
         self._pending += len(data)
         try:
             self._feed(data)
@@ -168,8 +170,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_size > self._limits.max_head_size:
             raise _HeadTooLarge
 
-    def _await_head(self) -> None:
-        self._timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
+    def _await_head(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._head_is_late)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -212,19 +214,5 @@ class HttpProtocol(HttpToolsProtocol):
         protocol = WebSocketProtocol(self.transport, self.loop, self._limits)
         self.transport.set_protocol(protocol)
         self.parser = None  # type: ignore[assignment]  # it and this object hold each other
-        protocol.start(self._websockets, self.server_state, self._websocket_scope(), rest)
-
-    def _websocket_scope(self) -> dict[str, Any]:
-        path, _, query = self.url.partition(b"?")
-        protocols = [value for name, value in self.headers if name == b"sec-websocket-protocol"]
-        return {
-            **self.scope,
-            "type": "websocket",
-            "scheme": "wss" if self.scheme == "https" else "ws",
-            "path": unquote(path.decode("ascii", "replace")),
-            "raw_path": path,
-            "query_string": query,
-            "subprotocols": [
-                p.strip() for p in b",".join(protocols).decode("latin-1").split(",") if p.strip()
-            ],
-        }
+        scope = websocket_scope({**self.scope}, self.url, self.headers)
+        protocol.start(self._websockets, self.server_state, scope, rest)

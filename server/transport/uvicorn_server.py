@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.transport.binding import bind
-from server.transport.http_protocol import HttpProtocol
+from server.transport.first_protocol import FirstProtocol
 from server.transport.limits import Limits
 from server.transport.websocket_protocol import WebSocketProtocol
 
@@ -34,7 +34,7 @@ def server_config(app: ASGIApp, websockets: ASGIApp, host: str, port: int, limit
         host=host,
         port=port,
         loop="uvloop",
-        http=partial(HttpProtocol, websockets=websockets, limits=limits),  # type: ignore[arg-type]
+        http=partial(FirstProtocol, websockets=websockets, limits=limits),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         lifespan="off",
         backlog=_BACKLOG,
