@@ -1,5 +1,7 @@
 """Bringing a device up to date from the store, at its own pace, until it can go live."""
 
+import asyncio
+import time
 from typing import Final
 
 from server.core import payloads
@@ -17,6 +19,9 @@ from server.runtime.rooms.room import Connection, Room
 # long the next ones may be.
 _PAGE, _FIRST_PAGE = 100, 10
 _PAGE_BYTES: Final = 128 * 1024
+# A device that was up to date is not sent away because the database restarts.
+_PATIENCE: Final = 10.0  # seconds
+_PAUSE: Final = 0.5  # seconds between two questions to a database that does not answer
 
 
 class Replayer:
@@ -32,38 +37,53 @@ class Replayer:
         self._background = background
         self._turns = Turnstile()
 
-    def begin(self, connection: Connection, after: int) -> None:
-        """Sends everything above seq `after`; the connection is live at the end, or closed."""
+    def begin(self, connection: Connection, after: int, patience: float = 0.0) -> None:
+        """Sends everything above seq `after`; the connection is live at the end, or closed.
+
+        `patience`: seconds for which it waits for a database that does not answer.
+        """
         connection.begin_replay()
-        self._background.run(self._replay(connection, after), "replay")
+        self._background.run(self._replay(connection, after, time.monotonic() + patience), "replay")
 
     def bring_up(self, room: Room, newest: int) -> None:
         """Up to `newest` something was saved that was not delivered here: who is live reads it too."""
         known = room.advance(newest)
         for connection in self._manager.take_back(room):
-            self.begin(connection, known)
+            self.begin(connection, known, _PATIENCE)
 
-    async def _replay(self, connection: Connection, after: int) -> None:
+    async def _replay(self, connection: Connection, after: int, patient_until: float) -> None:
         try:
-            await self._catch_up(connection, after)
+            await self._catch_up(connection, after, patient_until)
         except StoreUnavailable:
             connection.close(CloseCode.TRY_AGAIN_LATER, "the history could not be read")
         except Exception:
             connection.fail()
 
-    async def _catch_up(self, connection: Connection, position: int) -> None:
+    async def _catch_up(self, connection: Connection, position: int, patient_until: float) -> None:
         room, size = connection.room, min(_FIRST_PAGE, _PAGE)
         while connection.close_code is None:
             connection.release_acks(position)
             if position >= room.last_seq:
                 self._manager.go_live(connection)
                 return
-            if page := await self._page(connection, position, size):
+            if page := await self._page_in_time(connection, position, size, patient_until):
                 await connection.writable()
                 frames = [self._frame(room.conversation_id, message) for message in page]
                 connection.write_replay(frames)
                 position = page[-1].seq
                 size = max(1, min(_PAGE, _PAGE_BYTES * len(frames) // sum(map(len, frames))))
+
+    async def _page_in_time(
+        self, connection: Connection, position: int, size: int, patient_until: float
+    ) -> list[StoredMessage]:
+        """Raises StoreUnavailable where the database does not answer until that monotonic time."""
+        while True:
+            try:
+                return await self._page(connection, position, size)
+            except StoreUnavailable:
+                if time.monotonic() + _PAUSE > patient_until:
+                    raise
+            await asyncio.sleep(_PAUSE)
 
     async def _page(self, connection: Connection, position: int, size: int) -> list[StoredMessage]:
         """Read the next messages, when it is this user's turn; nothing for a device that is gone by then.

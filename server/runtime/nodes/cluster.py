@@ -94,6 +94,7 @@ class Cluster(Alone):
         back(self._sweep.check_all)
         back(self.places.restore_all)
         back(self.counts.greet_all)
+        self.members.when_lost(self.counts.greet_all)
 
     async def open(self) -> None:
         """Connects, or goes on trying to."""

@@ -33,6 +33,7 @@ class Members:
         self._alive: frozenset[str] = frozenset()
         self._on_gone: list[Callable[[str], None]] = []
         self._on_lost: list[Callable[[], None]] = []
+        self._gone: set[str] = set()
 
     @property
     def known(self) -> Mapping[str, Member]:
@@ -57,9 +58,10 @@ class Members:
         self._on_gone.append(tell)
 
     def when_lost(self, tell: Callable[[], None]) -> None:
-        """From now on `tell` is called when the others may have taken this node to be gone.
+        """From now on `tell` is called when nodes may have lost sight of each other.
 
-        It was stopped for longer than `node_ttl`, or the registry has forgotten it.
+        This one was stopped for longer than `node_ttl`, the registry has forgotten it, or another one that
+        was taken to be gone is back.
         """
         self._on_lost.append(tell)
 
@@ -82,7 +84,9 @@ class Members:
         self._known = {member.node_id: member for member in beat.members}
         alive = frozenset(m.node_id for m in beat.members if m.silent < self._node_ttl)
         gone, self._alive = self._alive - alive, alive
-        if was_away or not beat.was_known:
+        back = self._gone & alive
+        self._gone = (self._gone | gone) - alive
+        if was_away or back or not beat.was_known:
             for tell_lost in self._on_lost:
                 tell_lost()
         for node_id in gone:

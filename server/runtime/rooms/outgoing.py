@@ -93,8 +93,9 @@ class Outgoing(ABC):
                 self._held_acks.append((seq, frame))
 
     def end_replay(self) -> None:
-        """Let ACKs go straight out again."""
-        self._held_acks = None
+        """Let ACKs go straight out again, unless there are some whose messages are yet to come."""
+        if not self._held_acks:
+            self._held_acks = None
 
     async def writable(self) -> None:
         """Wait until the device has read most of what was written, or is gone."""

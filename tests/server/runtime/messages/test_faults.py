@@ -120,7 +120,7 @@ async def test_a_fault_while_a_frame_is_handled_is_a_nack_and_the_connection_goe
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patch, capture_logs() as logs:
-        patch.setattr(stage.delivery, "submit", fail)
+        patch.setattr(stage.receiver, "_submit", fail)
         bad.say("m1")
         stage.replies.flush()
     assert [(f["type"], f["error"]["code"]) for f in bad.answers] == [("NACK", "internal_error")]
