@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from server.api.bodies import StrictJsonRoute
 from server.api.errors import ApiError, error_responses, not_found, write_responses
 from server.api.history import FRAME_EXAMPLE, frame_of
+from server.api.lists import list_answer
 from server.core.model import Conversation, Refused, Summary
 from server.ports import MessageStore
 from server.protocol import AI, MAX_LISTED, ErrorCode, Identifier, Party, is_identifier
@@ -114,11 +115,10 @@ class ConversationResource:
             self._announcer.conversation_created(conversation)
         return await self.show(conversation.id), is_new
 
-    async def list(self, user_id: str, limit: int) -> ConversationList:
+    async def list(self, user_id: str, limit: int) -> Response:
+        """Returns a ConversationList."""
         found = await self._store.summaries(user_id, limit + 1)
-        return ConversationList(
-            items=[ConversationView.of(summary) for summary in found[:limit]], has_more=len(found) > limit
-        )
+        return await list_answer(found[:limit], _encode, has_more=len(found) > limit)
 
     async def show(self, conversation_id: str) -> ConversationView:
         if is_identifier(conversation_id) and (summary := await self._store.summary(conversation_id)):
@@ -155,6 +155,10 @@ class ConversationResource:
         if conversation.ai["id"] != request.ai.id:
             raise _conflict(f"ai.id: the conversation's AI is {conversation.ai['id']}")
         return conversation, is_new
+
+
+def _encode(summary: Summary) -> bytes:
+    return ConversationView.of(summary).model_dump_json().encode()
 
 
 def _new_id() -> str:
@@ -196,11 +200,11 @@ def conversations_router(resource: ConversationResource) -> APIRouter:
         response.status_code = 201 if is_new else 200
         return view
 
-    @router.get("/conversations", responses=error_responses(503))
+    @router.get("/conversations", responses=error_responses(503), response_model=ConversationList)
     async def list_of_user(
         user_id: Annotated[Identifier, Query(examples=["user123"])],
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 200,
-    ) -> ConversationList:
+    ) -> Response:
         """A user's conversations with their last message and unread count, the most recent first."""
         return await resource.list(user_id, limit)
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from server.api.errors import error_responses, not_found
-from server.api.history import frame_of
-from server.core.model import Summary
+from server.api.history import frame_bytes
+from server.core.model import Conversation, StoredMessage, Summary
 from server.ports import MessageStore
 from server.protocol import MAX_PAGE, MessageType, is_identifier
 
@@ -45,21 +45,21 @@ class UserExport:
             summary = await self._store.summary(conversation_id)
             if summary is not None:  # not deleted meanwhile
                 yield _line(_conversation(summary))
-                async for frames in self._pages(summary):
-                    yield b"".join(map(_line, frames))
+                async for messages in self._messages(summary.conversation):
+                    yield messages
 
-    async def _pages(self, summary: Summary) -> AsyncIterator[list[dict[str, Any]]]:
-        conversation, after = summary.conversation, 0
+    async def _messages(self, conversation: Conversation) -> AsyncIterator[bytes]:
+        after = 0
         while page := await self._store.history(conversation.key, after, MAX_PAGE):
             after = page[-1].seq
-            yield [
-                {
-                    "kind": "message",
-                    "ai_generated": message.type is MessageType.AI_RESPONSE,
-                    **frame_of(conversation.id, message),
-                }
-                for message in page
-            ]
+            yield b"".join(_message_line(conversation.id, message) for message in page)
+
+
+def _message_line(conversation_id: str, message: StoredMessage) -> bytes:
+    """The frame with two fields before its own: it is not read and written anew, page after page."""
+    is_ai = b"true" if message.type is MessageType.AI_RESPONSE else b"false"
+    frame = frame_bytes(conversation_id, message)
+    return b'{"kind":"message","ai_generated":' + is_ai + b"," + frame.removeprefix(b"{") + b"\n"
 
 
 def _conversation(summary: Summary) -> dict[str, Any]:

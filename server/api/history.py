@@ -1,6 +1,7 @@
 """GET /api/conversations/{id}/messages: the history, a page at a time."""
 
 import json
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -8,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from server.api.errors import ApiError, error_responses, not_found
+from server.api.lists import list_answer
 from server.core import payloads
 from server.core.model import Conversation, Refused, StoredMessage
 from server.core.timestamps import rfc3339
@@ -66,8 +68,8 @@ class History:
         self._store = store
         self._trail = trail
 
-    async def page(self, conversation_id: str, after: int | None, before: int | None, limit: int) -> bytes:
-        """`{"items":[frames],"has_more":...}`. Raises ApiError."""
+    async def page(self, conversation_id: str, after: int | None, before: int | None, limit: int) -> Response:
+        """Returns a MessagePage. Raises ApiError."""
         conversation = await self._conversation(conversation_id)
         if after is not None:
             found = await self._store.history(conversation.key, after, limit + 1)
@@ -75,9 +77,7 @@ class History:
         else:
             found = await self._store.history_before(conversation.key, before, limit + 1)
             page = found[-limit:]
-        items = b",".join(_frame(conversation_id, message) for message in page)
-        has_more = b"true" if len(found) > limit else b"false"
-        return b'{"items":[' + items + b'],"has_more":' + has_more + b"}"
+        return await list_answer(page, partial(frame_bytes, conversation_id), has_more=len(found) > limit)
 
     async def trace(self, conversation_id: str, message_id: str) -> dict[str, Any]:
         """`{"message","seq","events"}`. Raises ApiError."""
@@ -101,11 +101,12 @@ class History:
 
 def frame_of(conversation_id: str, message: StoredMessage) -> dict[str, Any]:
     """A saved message as its broadcast frame."""
-    frame: dict[str, Any] = json.loads(_frame(conversation_id, message))
+    frame: dict[str, Any] = json.loads(frame_bytes(conversation_id, message))
     return frame
 
 
-def _frame(conversation_id: str, message: StoredMessage) -> bytes:
+def frame_bytes(conversation_id: str, message: StoredMessage) -> bytes:
+    """The same, as it is sent."""
     return payloads.saved_message(conversation_id, message.seq, message, rfc3339(message.created_at))
 
 
@@ -129,8 +130,7 @@ def history_router(history: History) -> APIRouter:
             raise ApiError(
                 Refused(ErrorCode.VALIDATION_FAILED, "after_seq and before_seq: only one of them is allowed")
             )
-        body = await history.page(conversation_id, after_seq, before_seq, limit)
-        return Response(body, media_type="application/json")
+        return await history.page(conversation_id, after_seq, before_seq, limit)
 
     @router.get("/{conversation_id}/messages/{message_id}", responses=error_responses(404, 503))
     async def message(conversation_id: str, message_id: str) -> Trace:

@@ -53,6 +53,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_is_over",
         "_is_paused",
         "_is_throttled",
+        "_joining",
         "_key",
         "_limits",
         "_loop",
@@ -82,6 +83,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._is_throttled = False  # the transport does not read
         self._pong: bytes | None = None  # the last one owed to a peer that does not read
         self._close_timer: asyncio.TimerHandle | None = None
+        self._joining: asyncio.Task[None] | None = None  # the endpoint, until it attaches a user
         self._connections: set[Any]
 
     # ---- the handshake --------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self.refuse(*fault)
             return
         scope["extensions"] = {EXTENSION: self}
-        task = self._loop.create_task(self._run(app, scope))
+        self._joining = task = self._loop.create_task(self._run(app, scope))
         state.tasks.add(task)
         task.add_done_callback(state.tasks.discard)
 
@@ -171,6 +173,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def attach(self, user: SocketUser) -> None:
         """From now on the user hears what comes; first, what has come already. Returns at once."""
+        self._joining = None
         if self._is_over:
             user.on_closed(ABNORMAL_CLOSURE)
             return
@@ -205,6 +208,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def eof_received(self) -> None:
         """The transport closes itself, once the peer has read what was written."""
         self._end(ABNORMAL_CLOSURE)
+        self._stop_joining()
         self._cut_after(self._limits.close_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -213,6 +217,12 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_timer.cancel()
             self._close_timer = None
         self._end(ABNORMAL_CLOSURE)
+        self._stop_joining()
+
+    def _stop_joining(self) -> None:
+        """Nobody waits for what the endpoint still has to ask of the store."""
+        if self._joining is not None:
+            self._joining.cancel()
 
     def pause_writing(self) -> None:
         self.is_writable = False

@@ -3,8 +3,10 @@
 import os
 import resource
 import socket
+import sqlite3
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +101,24 @@ def test_after_a_thousand_opens_and_closes_counters_and_memory_are_back(tmp_path
             for number in range(20):
                 device = stack.enter_context(knock(server, conversation=f"kais{number}"))
                 assert verdict(device) == OK
+
+
+@on_linux
+def test_joins_of_who_has_gone_meanwhile_are_not_carried_out(
+    server: RunningServer, connect_device: Connect, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "chat.db", isolation_level=None)) as other:
+        before = descriptors(server)
+        other.execute("BEGIN IMMEDIATE")  # creations wait, and so does who asked for them
+        with ExitStack() as crowd:
+            for number in range(20):
+                peer = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                peer.sendall(upgrade_request(f"/ws/user{number}?conversation_id=gone{number}"))
+            wait_until(lambda: descriptors(server) == before + 20)
+            time.sleep(0.3)  # for the last one's handshake
+        wait_until(lambda: descriptors(server) == before)
+        other.execute("ROLLBACK")
+        connect_device(server, "phone", user="kai", conversation="there")
+        found = other.execute("SELECT id FROM conversations WHERE id LIKE 'gone%'").fetchall()
+    assert found == []
+    assert stats(server)["connections"]["total"] == 1

@@ -45,6 +45,7 @@ class EchoServer:
 
     def __init__(self) -> None:
         self.users: list[Echo] = []
+        self.given_up = 0  # endpoints whose peer was gone before they attached
         self.may_attach = asyncio.Event()
         self.may_attach.set()
         self.port = 0
@@ -58,7 +59,11 @@ class EchoServer:
         socket = await accept(websocket.scope, websocket.receive, websocket.send)
         user = Echo(socket)
         self.users.append(user)
-        await self.may_attach.wait()
+        try:
+            await self.may_attach.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         await socket.attach(user)
 
     async def _break(self, websocket: WebSocket) -> None:

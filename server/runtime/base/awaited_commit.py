@@ -25,11 +25,16 @@ class AwaitedCommit(Generic[Item, Result]):
         self._queue: GroupCommit[Item, Result] = GroupCommit(commit, self, timeout)
 
     async def save(self, item: Item) -> Result:
-        """Raises StoreUnavailable. It is saved even if nobody awaits this any more."""
+        """Raises StoreUnavailable. Cancelled, it is saved only where its transaction is under way."""
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._answers[item] = answer
         self._queue.submit(item)
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            del self._answers[item]
+            self._queue.give_up(item)
+            raise
 
     def settled(self, items: list[Item], results: list[Result], seconds: float) -> None:
         for item, result in zip(items, results, strict=True):

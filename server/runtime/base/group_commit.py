@@ -83,6 +83,13 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting = [item for item in self._waiting if not may_go(item)]
         return gone
 
+    def give_up(self, item: Item) -> None:
+        """Forget an item that nobody waits for any more, unless its transaction is under way."""
+        if item in self._waiting:
+            self._waiting.remove(item)
+        elif self._batch is not None:
+            self._batch.withdraw(lambda other: other is item)
+
     def submit(self, item: Item) -> None:
         if self._batch is None and not self._waiting:
             self._loop.call_soon(self._start)  # takes in what this turn of the loop brings

@@ -170,17 +170,19 @@ async def test_a_connection_that_ends_without_a_close_frame_is_1006(linger: byte
         assert user.closed_with == [1006]
 
 
+@pytest.mark.parametrize("is_half_closed", [False, True])
 @on_uvloop
-async def test_a_peer_that_vanishes_before_the_endpoint_has_attached_is_heard_of_at_once() -> None:
+async def test_who_leaves_before_he_is_let_in_is_not_waited_for(is_half_closed: bool) -> None:
     async with echo_server(LIMITS) as server:
         server.may_attach.clear()
         async with wire(server.port) as it:
             it.send(upgrade_request("/echo"))
-            user = await user_of(server)
-        await until(lambda: protocol_of(user).transport.is_closing())
-        server.may_attach.set()
-
-        await until(lambda: user.closed_with == [1006])
+            await user_of(server)
+            if is_half_closed:
+                it.writer.write_eof()
+            else:
+                it.writer.close()
+            await until(lambda: server.given_up == 1)
 
 
 @on_uvloop

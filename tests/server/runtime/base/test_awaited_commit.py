@@ -55,6 +55,25 @@ async def test_whoever_waits_no_longer_takes_no_answer_from_the_others() -> None
 
 
 @asynchronous
+async def test_what_nobody_waits_for_any_more_is_not_saved_unless_it_is_under_way() -> None:
+    bench = Bench()
+    first, unclaimed = await bench.save("a", "b")
+    queued, last = await bench.save("c", "d")
+    for gone in (unclaimed, queued):
+        gone.cancel()
+    await turns(1)
+    assert [item.name for item in bench.store.batches[0].claim()] == ["a"]
+    first.cancel()
+    await turns(1)
+    assert [item.name for item in bench.store.batches[0].items] == ["a"]  # too late
+    bench.settle(0)
+    await turns(1)
+    assert [item.name for item in bench.store.batches[1].items] == ["d"]
+    bench.settle(1)
+    assert await last == "saved d"
+
+
+@asynchronous
 async def test_a_fault_of_the_store_is_that_it_is_unavailable() -> None:
     bench = Bench()
     (waiting,) = await bench.save("a")
