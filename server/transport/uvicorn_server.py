@@ -22,6 +22,7 @@ _BACKLOG: Final = 2048
 _POLL_SECONDS: Final = 0.05
 _FORCED: Final = 130  # exit code of a program that Ctrl-C ended
 _RESERVE_SECONDS: Final = 0.3  # of the grace, for the store to close
+_ENDING_SECONDS: Final = 0.2  # of the grace, until the loop looks for the signal, and for the process to end
 
 
 def server_config(app: ASGIApp, websockets: ASGIApp, host: str, port: int, limits: Limits) -> uvicorn.Config:
@@ -82,9 +83,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuses new connections, drains the application, then waits for the open ones to end."""
-        end = time.monotonic() + self._grace
+        left = max(self._grace / 2, self._grace - _ENDING_SECONDS)
+        end = time.monotonic() + left
         # Even if the database hangs, which neither a timeout nor a cancellation can interrupt.
-        asyncio.get_running_loop().call_later(self._grace, os._exit, 0)
+        asyncio.get_running_loop().call_later(left, os._exit, 0)
         for server in self.servers:
             server.close()
         drain = asyncio.ensure_future(self._drain())
