@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlsplit
 
 import apsw
 
 from chatctl.api import Api
+from chatctl.backplane_checks import check_backplane
 from chatctl.failure import CommandError
 from chatctl.findings import Finding, Verdict
 from chatctl.postgres_checks import check_postgres
-from server.settings import Settings, guessable, shown, unbuilt
+from server.settings import Settings, guessable, unbuilt
 from server.store.file_lock import DatabaseInUse, FileLock
 from server.store.sqlite_file import find_damage
 from server.store.sqlite_schema import MIGRATIONS, read_version
@@ -32,7 +32,6 @@ SLOW_SYNC_MS = 20.0
 SYNC_SAMPLES = 9
 # Beside its connections a server has its listener, database, log and loop open.
 OTHER_FILES = 64
-REDIS_PORT = 6379
 # The year in which this was written: a clock before it is not set at all.
 YEAR_OF_BIRTH = 2026
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
@@ -193,19 +192,7 @@ def _backplane(settings: Settings) -> Iterator[Finding]:
     if not settings.backplane.url:
         yield Finding("backplane", "ok", "none: this node is alone")
     else:
-        yield _reachable_backplane(settings.backplane.url)
-
-
-def _reachable_backplane(url: str) -> Finding:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "localhost", parts.port or REDIS_PORT
-    try:
-        socket.create_connection((host, port), timeout=2).close()
-    except OSError as fault:
-        reason = fault.strerror or fault
-        remedy = f"start it, or correct {shown('backplane.url', url)}"
-        return Finding("backplane", "fail", f"{host}:{port}: {reason}", remedy)
-    return Finding("backplane", "ok", f"{host}:{port} answers")
+        yield from check_backplane(settings.backplane.url)
 
 
 def _file_limit(settings: Settings) -> Iterator[Finding]:

@@ -131,7 +131,6 @@ SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
 HttpUrl = Annotated[str, _one_of("http://", "https://"), AfterValidator(_with_host)]
 StoreUrl = Annotated[Text, _one_of("sqlite:///", "postgresql://", "memory://"), AfterValidator(_database_url)]
 _backplane = _one_of("redis://", "rediss://", "redis+cluster://")
-_backplane = _one_of("redis://", "rediss://", "redis+cluster://")
 BackplaneUrl = Annotated[str, _backplane, AfterValidator(_with_host)]
 JwtAlgorithm = Literal[
     "HS256", "HS384", "HS512",

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -17,7 +18,9 @@ _BEATS_PER_TTL: Final = 5  # so that some may come late
 class Members:
     """`node_ttl`: seconds of silence after which a node counts as gone.
 
-    While the backplane is away nothing is known: nobody is taken to be gone who was not before.
+    While the backplane is away nothing is known: nobody is taken to be gone who was not before. Nor is
+    anybody until `node_ttl` after it came back, forgot, or this node stood still: the others may not have
+    had a chance to be heard yet.
     """
 
     def __init__(
@@ -28,9 +31,12 @@ class Members:
     ) -> None:
         self._registry = registry
         self._node_ttl = node_ttl
+        self._pause = min(1.0, node_ttl / _BEATS_PER_TTL)
         self._describe = describe
         self._known: dict[str, Member] = {}
         self._alive: frozenset[str] = frozenset()
+        self._beaten = time.monotonic()  # the last time that this node was heard
+        self._judges_from = self._beaten  # from then on, who is not heard is gone
         self._on_gone: list[Callable[[str], None]] = []
         self._on_lost: list[Callable[[], None]] = []
         self._gone: set[str] = set()
@@ -67,29 +73,31 @@ class Members:
 
     async def run(self) -> None:
         """Beats until cancelled."""
-        pause, beaten = min(1.0, self._node_ttl / _BEATS_PER_TTL), time.monotonic()
         while True:
-            now = time.monotonic()
-            was_away, beaten = now - beaten >= self._node_ttl, now
-            try:
+            with suppress(BackplaneUnavailable, TimeoutError):
                 async with asyncio.timeout(self._node_ttl):
-                    beat = await self._registry.beat(self._describe())
-            except (BackplaneUnavailable, TimeoutError):
-                pass
-            else:
-                self._take(beat, was_away)
-            await asyncio.sleep(pause)
+                    self._take(await self._registry.beat(self._describe()), time.monotonic())
+            await asyncio.sleep(self._pause)
 
-    def _take(self, beat: Beat, was_away: bool) -> None:
-        self._known = {member.node_id: member for member in beat.members}
-        alive = frozenset(m.node_id for m in beat.members if m.silent < self._node_ttl)
-        gone, self._alive = self._alive - alive, alive
-        back = self._gone & alive
-        self._gone = (self._gone | gone) - alive
-        if was_away or back or not beat.was_known:
+    def _take(self, beat: Beat, now: float) -> None:
+        pause, self._beaten = now - self._beaten, now
+        if pause > self._node_ttl / 2 or not beat.was_known:
+            self._judges_from = now + self._node_ttl
+        heard = frozenset(m.node_id for m in beat.members if m.silent < self._node_ttl)
+        gone = self._alive - heard if now >= self._judges_from else frozenset[str]()
+        back = self._gone & heard
+        self._gone = (self._gone | gone) - heard
+        self._alive = (self._alive | heard) - gone
+        self._remember(beat)
+        if pause >= self._node_ttl or back or not beat.was_known:
             for tell_lost in self._on_lost:
                 tell_lost()
         for node_id in gone:
             log.warning("a node is gone", node_id=node_id)
             for tell in self._on_gone:
                 tell(node_id)
+
+    def _remember(self, beat: Beat) -> None:
+        """Those that still count as alive are known, though the registry has forgotten them."""
+        kept = {node_id: self._known[node_id] for node_id in self._alive if node_id in self._known}
+        self._known = kept | {member.node_id: member for member in beat.members}

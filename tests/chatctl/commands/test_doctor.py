@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from server.store.sqlite import SqliteStore
 from tests.chatctl.conftest import Run
 from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer
 from tests.support.store import create, draft, opened, save
+from tests.support.valkey_server import ValkeyServer
 
 
 @pytest.fixture(autouse=True)
@@ -118,11 +120,42 @@ def test_postgresql_is_looked_at_with_what_loses_messages(
     assert "fail" in verdicts(chatctl, "database")
 
 
-def test_a_backplane_must_answer(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as answering:
-        monkeypatch.setenv("CHAT_BACKPLANE__URL", f"redis://127.0.0.1:{answering.getsockname()[1]}")
-        assert verdicts(chatctl, "backplane") == {"ok"}
+def test_a_backplane_must_answer_and_speak(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setenv("CHAT_BACKPLANE__URL", f"redis://:s3cret@127.0.0.1:{mute.getsockname()[1]}")
+        [finding] = findings(chatctl, "backplane")
+        assert finding["verdict"] == "fail"
+        assert "s3cret" not in str(finding)
     assert verdicts(chatctl, "backplane") == {"fail"}
+    monkeypatch.setenv("CHAT_BACKPLANE__URL", "redis+cluster://127.0.0.1")
+    assert "not built yet" in findings(chatctl, "backplane")[0]["text"]
+
+
+def test_a_backplane_is_measured_and_its_settings_are_judged(
+    chatctl: Run, monkeypatch: pytest.MonkeyPatch, valkey: ValkeyServer
+) -> None:
+    monkeypatch.setenv("CHAT_BACKPLANE__URL", valkey.url())
+    server, speed = findings(chatctl, "backplane")
+    assert (server["verdict"], speed["verdict"]) == ("ok", "ok")
+    assert server["text"].startswith(("Valkey ", "Redis "))
+    assert re.fullmatch(r"a round trip takes [0-9.]+ ms", speed["text"])
+    changed = {
+        "maxmemory": 100 * 2**20,
+        "maxmemory-policy": "volatile-lru",
+        "client-output-buffer-limit": "pubsub 1mb 1mb 60",
+    }
+    with redis.Redis(port=valkey.port) as client:
+        before = {name: client.config_get(name)[name] for name in changed}
+        for name, value in changed.items():
+            client.config_set(name, value)
+        warned = [f["text"] for f in findings(chatctl, "backplane") if f["verdict"] == "warn"]
+        client.replicaof("127.0.0.1", "1")
+        as_replica = verdicts(chatctl, "backplane")
+        client.replicaof("NO", "ONE")
+        for name, value in before.items():
+            client.config_set(name, value)
+    assert [text.split()[0] for text in warned] == ["maxmemory-policy", "client-output-buffer-limit"]
+    assert "fail" in as_replica
 
 
 def test_too_few_open_files_are_a_warning(chatctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
