@@ -12,6 +12,7 @@ from server.core.connection_limits import origin_allowed
 from server.core.join_request import JoinRequest, Refusal, read_join_request, read_query
 from server.core.model import Refused
 from server.protocol import CloseCode
+from server.protocol.closing import FOREIGN_PAGE
 from server.runtime.base.metrics import Metrics
 from server.runtime.base.tokens import Tokens
 from server.runtime.messages.join import JoinHandler
@@ -23,9 +24,7 @@ SUBPROTOCOL: Final = "chat.v1"
 _PATH: Final = "/ws/"
 _BEARER: Final = "bearer."
 _FULL: Final = "the server is full"
-_FOREIGN_PAGE: Final = Refusal(
-    CloseCode.POLICY_VIOLATION, "pages of this origin may not connect (server.allowed_origins)", "origin"
-)
+_FOREIGN_PAGE: Final = Refusal(*FOREIGN_PAGE, "origin")
 
 _Headers = Mapping[bytes, bytes]
 

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from server.core.join_request import Refusal
-from server.protocol import CloseCode
+from server.protocol.closing import SERVER_FULL, too_many
 
 Network = IPv4Network | IPv6Network
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -28,15 +28,11 @@ class ConnectionLimits:
 def over_limit(places: ConnectionLimits, total: int, of_address: int, of_user: int) -> Refusal | None:
     """Why one more connection is too many; the counts are without it."""
     if total >= places.max_total:
-        return Refusal(CloseCode.TRY_AGAIN_LATER, "the server is full", "server_full")
+        return Refusal(*SERVER_FULL, "server_full")
     if of_address >= places.max_per_ip:
-        return Refusal(
-            CloseCode.POLICY_VIOLATION, f"too many connections of this address ({of_address})", "max_per_ip"
-        )
+        return Refusal(*too_many("address", of_address), "max_per_ip")
     if of_user >= places.max_per_user:
-        return Refusal(
-            CloseCode.POLICY_VIOLATION, f"too many connections of this user ({of_user})", "max_per_user"
-        )
+        return Refusal(*too_many("user", of_user), "max_per_user")
     return None
 
 

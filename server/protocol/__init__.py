@@ -1,5 +1,6 @@
 """The contract with every client: wire models, types, codes. Nothing of the server's logic."""
 
+from server.protocol.closing import ABNORMAL_CLOSURE, CloseCode, reconnects_after
 from server.protocol.identifiers import (
     IDENTIFIER_RULE,
     Identifier,
@@ -13,15 +14,12 @@ from server.protocol.identifiers import (
 from server.protocol.limits import MAX_LISTED, MAX_PAGE
 from server.protocol.messages import AI, ClientFrame, ErrorInfo, Gap, RateLimit, Welcome, WSMessage
 from server.protocol.types import (
-    ABNORMAL_CLOSURE,
     ACK_TEXT,
     PROTOCOL_VERSION,
     SERVER_SENDER,
-    CloseCode,
     ErrorCode,
     Finish,
     MessageType,
-    reconnects_after,
 )
 
 __all__ = [

@@ -1,6 +1,6 @@
 """The closed sets of the wire: message types, close codes, error codes."""
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Final
 
 PROTOCOL_VERSION: Final = 1
@@ -27,45 +27,6 @@ class MessageType(StrEnum):
     ERROR = "ERROR"  # server
     PING = "PING"  # both
     PONG = "PONG"  # both
-
-
-class CloseCode(IntEnum):
-    """WebSocket close codes. From 4000 on the range is the policy: up to 4499 the client reconnects."""
-
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    INVALID_DATA = 1007
-    POLICY_VIOLATION = 1008
-    MESSAGE_TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
-    TRY_AGAIN_LATER = 1013
-    HEARTBEAT_TIMEOUT = 4001
-    SLOW_CONSUMER = 4002
-    TOKEN_EXPIRED = 4003
-    REPLACED = 4500
-
-
-ABNORMAL_CLOSURE: Final = 1006
-"""No close frame carries it: it stands for a connection that ended without one (RFC 6455, 7.1.5)."""
-
-_RECONNECTING_CODES: Final = frozenset(
-    {CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, CloseCode.TRY_AGAIN_LATER}
-)
-
-
-def reconnects_after(code: int) -> bool:
-    """Whether a client tries again after a close with this code.
-
-    Codes that no close frame carries (1005, 1006: the connection broke) and codes that this
-    protocol does not know below 4000 count as a broken connection.
-    """
-    if code >= 4000:
-        return code < 4500
-    try:
-        return CloseCode(code) in _RECONNECTING_CODES
-    except ValueError:
-        return True
 
 
 class ErrorCode(StrEnum):

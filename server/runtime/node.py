@@ -8,7 +8,7 @@ from server.core.breaker import Breaker
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.ports import Backplane, Member, MessageStore, Notifier, Responder
-from server.protocol import CloseCode
+from server.protocol.closing import KICKED
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.answers.cancellations import Cancellations
 from server.runtime.answers.events import Events
@@ -33,7 +33,7 @@ from server.runtime.messages.receiver import FrameLimits
 from server.runtime.messages.replay import Replayer
 from server.runtime.messages.trace import MessageTrace
 from server.runtime.nodes.alone import Alone, Ground
-from server.runtime.nodes.cluster import KICKED, Cluster
+from server.runtime.nodes.cluster import Cluster
 from server.runtime.process.heartbeat import Heartbeat
 from server.runtime.process.shutdown import Shutdown
 from server.runtime.rooms.admission import Admission
@@ -150,7 +150,7 @@ class Node:
         connection = self.manager.find(connection_id)
         if connection is None:
             return await self._parts.kick(connection_id)
-        connection.close(CloseCode.NORMAL, KICKED)
+        connection.close(*KICKED)
         return True
 
     def _build_rooms(self) -> None:

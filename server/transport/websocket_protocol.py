@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from server.core.websocket_frames import close_frame
 from server.ports import SocketUser
 from server.protocol import ABNORMAL_CLOSURE, CloseCode
+from server.protocol.closing import SERVER_FAULT, SERVER_LEAVES
 from server.transport.frame_parser import BINARY, CLOSE, PING, TEXT, FrameParser, ProtocolFault, parse_close
 from server.transport.limits import Limits
 from server.transport.refusal import http_refusal
@@ -125,7 +126,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _fail_endpoint(self) -> None:
         if self._is_accepted:
-            self.close(CloseCode.INTERNAL_ERROR, "a fault of the server")
+            self.close(*SERVER_FAULT)
         else:
             self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server")
 
@@ -238,7 +239,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """uvicorn's own way to end a connection; our server closes them before it comes to this."""
         self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down")
-        self.close(CloseCode.GOING_AWAY, "the server is shutting down")
+        self.close(*SERVER_LEAVES)
 
     # ---- Socket ---------------------------------------------------------------------------------------
 

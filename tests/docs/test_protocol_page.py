@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from server.protocol.types import CloseCode, ErrorCode, MessageType
+from server.protocol import CloseCode, ErrorCode, MessageType
 from tests.support.device import Connect
 from tests.support.server import RunningServer
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from typing import Any, Final
+from typing import Any
 
 from server.core.model import Conversation, NewConversation
 from server.ports import MessageStore, StoreUnavailable
-from server.protocol import CloseCode, ai_id_of, ai_name_of
+from server.protocol import ai_id_of, ai_name_of
+from server.protocol.closing import CONVERSATION_DELETED, NOT_DELETED
 from server.runtime.base.awaited_commit import AwaitedCommit
 from server.runtime.base.background import Background
 from server.runtime.base.clock import now_ms
@@ -14,7 +15,6 @@ from server.runtime.base.ids import IdMaker
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Room
 
-DELETED: Final = "the conversation was deleted"
 """The reason with which its devices are closed (1000)."""
 
 
@@ -85,13 +85,13 @@ class Conversations:
 
     async def _delete(self, conversation_ids: list[str]) -> StoreUnavailable | None:
         """Deletes, and tells those who are there; returns why it could not."""
-        code, reason = CloseCode.TRY_AGAIN_LATER, "the conversation could not be deleted"
+        close = NOT_DELETED
         rooms = [self._manager.hold(conversation_id) for conversation_id in conversation_ids]
         try:
             for room in rooms:
                 room.is_deleted = True
             await self._store.delete_conversations(conversation_ids)
-            code, reason = CloseCode.NORMAL, DELETED
+            close = CONVERSATION_DELETED
             self._deleted(conversation_ids)
         except StoreUnavailable as fault:
             return fault
@@ -99,7 +99,7 @@ class Conversations:
             return None
         finally:
             for room in rooms:
-                self._manager.close_room(room, code, reason)
+                self._manager.close_room(room, close)
                 self._manager.release(room)
 
     def _deleted(self, conversation_ids: list[str]) -> None:

@@ -21,7 +21,8 @@ from server.core.model import (
 from server.core.timestamps import rfc3339
 from server.core.websocket_frames import text_frame
 from server.ports import MessageStore, StoreUnavailable
-from server.protocol import CloseCode, MessageType
+from server.protocol import MessageType
+from server.protocol.closing import SERVER_FAULT
 from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.base.group_commit import GroupCommit
@@ -230,7 +231,7 @@ class Delivery:
         if room.saving is not None:
             room.saving.pop(message.message_id, None)
         for device in room.connections:
-            device.close(CloseCode.INTERNAL_ERROR, "a fault of the server")
+            device.close(*SERVER_FAULT)
         for waiter, _ in message.waiters:
             with contextlib.suppress(Exception):
                 waiter.settled(message, _UNKNOWN, 0, False)

@@ -2,7 +2,7 @@
 
 from server.core.join_request import JoinRequest, Refusal
 from server.core.model import Conversation
-from server.protocol import CloseCode
+from server.protocol.closing import NOT_THE_OWNER, UNKNOWN_CONVERSATION
 from server.runtime.base.ids import IdMaker
 from server.runtime.messages.conversations import Conversations
 from server.runtime.rooms.room import Connection, Room
@@ -22,10 +22,10 @@ class Entrance:
         conversation = await self._conversations.find(room)
         if conversation is None:
             if not self._auto_create:
-                return Refusal(CloseCode.POLICY_VIOLATION, "unknown conversation", "unknown_conversation")
+                return Refusal(*UNKNOWN_CONVERSATION, "unknown_conversation")
             conversation, _ = await self._conversations.create(room, request.user_id)
         if conversation.user_id != request.user_id:
-            return Refusal(CloseCode.POLICY_VIOLATION, "not your conversation", "not_owner")
+            return Refusal(*NOT_THE_OWNER, "not_owner")
         return conversation
 
     async def take_seat(self, room: Room, request: JoinRequest) -> Seat | Refusal:

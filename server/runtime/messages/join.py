@@ -13,7 +13,14 @@ from server.core.recovery import Replay, plan_replay
 from server.core.websocket_frames import text_frame
 from server.core.welcomes import Welcomes
 from server.ports import Socket, StoreUnavailable
-from server.protocol import CloseCode, RateLimit
+from server.protocol import RateLimit
+from server.protocol.closing import (
+    BEING_DELETED,
+    DATABASE_SILENT,
+    JOINS_TOO_OFTEN,
+    SERVER_FAULT,
+    SERVER_LEAVES,
+)
 from server.runtime.base.ids import IdMaker
 from server.runtime.messages.entrance import Entrance
 from server.runtime.messages.replay import Replayer
@@ -28,9 +35,7 @@ log = structlog.get_logger()
 
 ACK_TIMEOUT: Final = 10.0  # seconds a client waits for an answer before it sends again: the welcome tells
 
-_TOO_OFTEN: Final = Refusal(
-    CloseCode.TRY_AGAIN_LATER, "this user opens connections too often", "rate_limited"
-)
+_TOO_OFTEN: Final = Refusal(*JOINS_TOO_OFTEN, "rate_limited")
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,7 +88,7 @@ class JoinHandler:
         try:
             return await self._come_in(request, socket, room)
         except StoreUnavailable:
-            return Refusal(CloseCode.TRY_AGAIN_LATER, "the database does not answer", "store_unavailable")
+            return Refusal(*DATABASE_SILENT, "store_unavailable")
         except Exception:
             log.exception(
                 "a device could not join",
@@ -92,7 +97,7 @@ class JoinHandler:
                 client_id=request.client_id,
                 session_id=request.session_id,
             )
-            return Refusal(CloseCode.INTERNAL_ERROR, "a fault of the server", "internal_error")
+            return Refusal(*SERVER_FAULT, "internal_error")
         finally:
             self._manager.release(room)
 
@@ -115,11 +120,9 @@ class JoinHandler:
 
     def _why_not(self, request: JoinRequest, room: Room) -> Refusal | None:
         if self.is_draining:
-            return Refusal(CloseCode.GOING_AWAY, "the server is shutting down", "draining")
+            return Refusal(*SERVER_LEAVES, "draining")
         if room.is_deleted:
-            return Refusal(
-                CloseCode.TRY_AGAIN_LATER, "the conversation is being deleted", "store_unavailable"
-            )
+            return Refusal(*BEING_DELETED, "store_unavailable")
         return self._admission.refusal(request, room)
 
     def _let_in(

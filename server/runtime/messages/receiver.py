@@ -20,7 +20,8 @@ from server.core.model import (
 from server.core.rate_limit import RateLimiter
 from server.core.signal_data import fault_of_ping
 from server.core.timestamps import accepted_client_stamp
-from server.protocol import ClientFrame, CloseCode, ErrorCode, MessageType
+from server.protocol import ClientFrame, ErrorCode, MessageType
+from server.protocol.closing import invalid_frames
 from server.runtime.base.background import Background
 from server.runtime.base.clock import now_ms
 from server.runtime.base.tokens import EXPIRED
@@ -218,7 +219,7 @@ class Receiver:
         self._replies.error(connection, rejection.why)
         connection.invalid_frames += 1
         if connection.invalid_frames >= self._limits.max_invalid_frames:
-            connection.close(CloseCode.INVALID_DATA, f"{connection.invalid_frames} invalid frames in a row")
+            connection.close(*invalid_frames(connection.invalid_frames))
 
     def _fail(self, connection: Connection, message_id: str | None) -> None:
         """A fault of ours ends nothing but this frame."""

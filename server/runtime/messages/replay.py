@@ -9,7 +9,7 @@ from server.core.model import StoredMessage
 from server.core.timestamps import rfc3339
 from server.core.websocket_frames import text_frame
 from server.ports import MessageStore, StoreUnavailable
-from server.protocol import CloseCode
+from server.protocol.closing import HISTORY_UNREADABLE
 from server.runtime.base.background import Background
 from server.runtime.base.turnstile import Turnstile
 from server.runtime.rooms.manager import ConnectionManager
@@ -55,7 +55,7 @@ class Replayer:
         try:
             await self._catch_up(connection, after, patient_until)
         except StoreUnavailable:
-            connection.close(CloseCode.TRY_AGAIN_LATER, "the history could not be read")
+            connection.close(*HISTORY_UNREADABLE)
         except Exception:
             connection.fail()
 

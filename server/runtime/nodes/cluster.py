@@ -7,7 +7,7 @@ from typing import Final
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.ports import Backplane, BackplaneUnavailable, Member
-from server.protocol import CloseCode
+from server.protocol.closing import KICKED
 from server.runtime.messages.conversations import Conversations
 from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.receiver import FrameLimits, Receiver
@@ -33,7 +33,6 @@ from server.runtime.signals.handlers import SignalHandlers
 from server.runtime.signals.typing import TypingRelay
 
 _KICK_SECONDS: Final = 2.0
-KICKED: Final = "closed by an operator"
 """The reason with which an operator closes a connection (1000)."""
 
 
@@ -128,7 +127,7 @@ class Cluster(Alone):
     async def _kicked(self, asked: Facts) -> Facts:
         connection = self._ground.manager.find(asked["connection_id"])
         if connection is not None:
-            connection.close(CloseCode.NORMAL, KICKED)
+            connection.close(*KICKED)
         return {"found": connection is not None}
 
     # ---- parts ------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from server.core.envelope import Envelope, Kind, facts_head
 from server.core.model import Conversation
 from server.ports import MessageStore
-from server.protocol import CloseCode
+from server.protocol.closing import CONVERSATION_DELETED
 from server.runtime.base.background import Background
 from server.runtime.base.ids import IdMaker
-from server.runtime.messages.conversations import DELETED, Conversations
+from server.runtime.messages.conversations import Conversations
 from server.runtime.nodes.channels import RoomChannels
 from server.runtime.nodes.counts import Counts
 from server.runtime.nodes.places import Places
@@ -55,4 +55,4 @@ class NodeConversations(Conversations):
         for conversation_id in envelope.facts["conversations"]:
             if (room := self._manager.room(conversation_id)) is not None:
                 room.is_deleted = True
-                self._manager.close_room(room, CloseCode.NORMAL, DELETED)
+                self._manager.close_room(room, CONVERSATION_DELETED)

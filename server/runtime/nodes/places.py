@@ -12,7 +12,7 @@ import structlog
 from server.core.envelope import Envelope, Kind, facts_head
 from server.core.join_request import JoinRequest, Refusal
 from server.ports import BackplaneUnavailable, Entered, LeftSession, Place, Registry
-from server.protocol import CloseCode
+from server.protocol.closing import CONNECTED_AGAIN
 from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.nodes.members import Members
@@ -27,8 +27,7 @@ log = structlog.get_logger()
 _BOUND: Final = 1.0  # seconds for which a join waits for the registry
 _CLOSE_SECONDS: Final = 2.0  # for the node that has the device: one that is dead or stopped holds up nobody
 _RENEW_SECONDS: Final = 1200.0  # what nobody renews for an hour is forgotten
-_REPLACED: Final = "this device connected again"
-_TAKEN: Final = Refusal(CloseCode.REPLACED, _REPLACED, "replaced")
+_TAKEN: Final = Refusal(*CONNECTED_AGAIN, "replaced")
 
 
 class _Arrival:
@@ -232,7 +231,7 @@ class Places:
         connection = self._manager.find(id)
         if connection is None:
             return {}
-        connection.close(CloseCode.REPLACED, _REPLACED)
+        connection.close(*CONNECTED_AGAIN)
         info = connection.info
         return {"session_id": info.session_id, "reconnects": info.reconnects}
 
@@ -284,7 +283,7 @@ class Places:
         for connection in room.connections if room is not None else ():
             info = connection.info
             if info.client_id == client_id and self._places[info.connection_id].generation < generation:
-                connection.close(CloseCode.REPLACED, _REPLACED)
+                connection.close(*CONNECTED_AGAIN)
 
     async def _close_losers(self, lost: Sequence[Place]) -> None:
         """Closes those whose place somebody else has; what looks like it may be an answer that was lost."""
@@ -294,7 +293,7 @@ class Places:
                 if place.connection_id in self._places:
                     self._places[place.connection_id] = held[0]
             elif (connection := self._manager.find(place.connection_id)) is not None:
-                connection.close(CloseCode.REPLACED, _REPLACED)
+                connection.close(*CONNECTED_AGAIN)
 
 
 def _is_same_device(one: Place, other: Place) -> bool:

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from server.ports import MessageStore, StoreUnavailable
-from server.protocol import CloseCode
+from server.protocol.closing import CONVERSATION_DELETED
 from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
-from server.runtime.messages.conversations import DELETED
 from server.runtime.nodes.fan_out import NodeFanOut
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Room
@@ -77,4 +76,4 @@ class Sweep:
     def _close(self, room: Room) -> None:
         """The conversation was deleted on another node, of which nothing was heard."""
         room.is_deleted = True
-        self._manager.close_room(room, CloseCode.NORMAL, DELETED)
+        self._manager.close_room(room, CONVERSATION_DELETED)

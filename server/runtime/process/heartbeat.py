@@ -7,12 +7,11 @@ from typing import Final
 
 from server.core.latency import SLOT_SECONDS
 from server.core.rate_limit import RateLimiter
-from server.protocol import CloseCode
+from server.protocol.closing import TOKEN_RAN_OUT, TOO_SLOW, silent
 from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.base.metrics import Metrics
 from server.runtime.rooms.manager import ConnectionManager
-from server.runtime.rooms.outgoing import TOO_SLOW
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection
 
@@ -108,11 +107,11 @@ class Heartbeat:
             if connection.is_held_up:
                 info.last_heartbeat = now
         if now - max(info.last_heartbeat, self._awake_since) >= self._timeout:
-            connection.close(CloseCode.HEARTBEAT_TIMEOUT, f"no sign of life for {self._timeout:g} s")
+            connection.close(*silent(self._timeout))
         elif now - max(info.last_writable, self._awake_since) >= self._timeout:
-            connection.close(CloseCode.SLOW_CONSUMER, TOO_SLOW)  # it may speak, but what it is sent piles up
+            connection.close(*TOO_SLOW)  # it may speak, but what it is sent piles up
         elif time.time() >= info.expires:
-            connection.close(CloseCode.TOKEN_EXPIRED, "the token has expired: reconnect with a new one")
+            connection.close(*TOKEN_RAN_OUT)
         elif now - info.last_ping >= self._interval:
             info.last_ping = now
             self._replies.ping(connection)

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from server.core.model import SHUTTING_DOWN
-from server.protocol import CloseCode
+from server.protocol.closing import SERVER_LEAVES
 from server.runtime.answers.streams import Streams
 from server.runtime.base.batches import BATCH_SIZE, in_batches
 from server.runtime.messages.delivery import Delivery
@@ -128,7 +128,7 @@ class Shutdown:
         is_over = time.monotonic() >= end
         for connection in connections:
             if is_over or not connection.unanswered:
-                connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+                connection.close(*SERVER_LEAVES)
 
     async def _hear_out(self, end: float) -> None:
         """Reads on until nobody has said anything for a moment, or all that had arrived is read.

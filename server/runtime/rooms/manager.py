@@ -9,6 +9,7 @@ import structlog
 from server.core.join_request import JoinRequest
 from server.ports import Socket
 from server.protocol import CloseCode, ErrorCode
+from server.protocol.closing import CONNECTED_AGAIN, DATABASE_REPLACED, Close
 from server.runtime.base.clock import now_ms
 from server.runtime.base.metrics import Metrics
 from server.runtime.rooms.connection_info import ConnectionInfo
@@ -144,17 +145,17 @@ class ConnectionManager:
         behind, room.live = room.live, ()
         return behind
 
-    def close_room(self, room: Room, code: int, reason: str) -> None:
+    def close_room(self, room: Room, close: Close) -> None:
         """Sends the room's devices away; whoever comes next gets a new room."""
         for connection in room.connections:
-            connection.close(code, reason)
+            connection.close(*close)
         self.forget(room)
 
     def start_over(self) -> None:
         """Sends every device away to come back, after another database took over: rooms know the old one."""
         for connection in list(self._connections.values()):
             self.forget(connection.room)
-            connection.close(CloseCode.INTERNAL_ERROR, "the database was replaced")
+            connection.close(*DATABASE_REPLACED)
 
     # ---- looking --------------------------------------------------------------------------------------
 
@@ -194,7 +195,7 @@ class ConnectionManager:
     def _replace(self, client_id: str, room: Room) -> None:
         for old in room.connections:
             if old.info.client_id == client_id:
-                old.close(CloseCode.REPLACED, "this device connected again")
+                old.close(*CONNECTED_AGAIN)
 
     def _add(self, connection: Connection) -> None:
         info, metrics = connection.info, self._metrics

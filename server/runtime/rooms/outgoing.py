@@ -2,15 +2,12 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Final
 
 from server.core.outbox import Outbox
 from server.ports import Socket
-from server.protocol import CloseCode
+from server.protocol.closing import TOO_SLOW
 from server.runtime.rooms.connection_info import ConnectionInfo
 from server.runtime.rooms.flusher import Flusher
-
-TOO_SLOW: Final = "too slow: reconnect with last_seq to get what was missed"
 
 
 class Outgoing(ABC):
@@ -143,7 +140,7 @@ class Outgoing(ABC):
         if self._outbox is None:
             self._outbox = Outbox()
         if not self._outbox.add(frames, self._max_frames):
-            self.close(CloseCode.SLOW_CONSUMER, TOO_SLOW)
+            self.close(*TOO_SLOW)
 
     def _wake(self) -> None:
         if self._writable is not None and not self._writable.done():

@@ -13,6 +13,7 @@ import structlog
 from server.core.model import Conversation, Draft, Outcome
 from server.ports import Socket
 from server.protocol import ABNORMAL_CLOSURE, CloseCode
+from server.protocol.closing import SERVER_FAULT
 from server.runtime.rooms.connection_info import ConnectionInfo
 from server.runtime.rooms.flusher import Flusher
 from server.runtime.rooms.outgoing import Outgoing
@@ -25,7 +26,6 @@ log = structlog.get_logger()
 MAX_UNANSWERED: Final = 256
 # What a connection said before it was closed with one of these is still processed.
 _READS_ON: Final = frozenset({CloseCode.REPLACED, CloseCode.GOING_AWAY})
-_FAULT: Final = "a fault of the server"
 _BROKE: Final = "the connection broke"
 _LEFT: Final = "the client closed it"
 
@@ -243,9 +243,9 @@ class Connection(Outgoing):
         log.exception("a connection failed", **self.info.context())
         if self.close_code is None:
             with contextlib.suppress(Exception):
-                self._leave(CloseCode.INTERNAL_ERROR, _FAULT)
+                self._leave(*SERVER_FAULT)
             with contextlib.suppress(Exception):
-                self.socket.close(CloseCode.INTERNAL_ERROR, _FAULT)
+                self.socket.close(*SERVER_FAULT)
 
     def _leave(self, code: int, reason: str) -> None:
         self.close_code = code

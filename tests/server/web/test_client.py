@@ -23,7 +23,9 @@ def run(*command: str) -> str:
 
 
 def test_client_and_page_do_what_their_own_tests_say() -> None:
-    run("node", "--test", "tests/server/web/")
+    suites = sorted(str(path) for path in Path(__file__).parent.rglob("*.test.*js"))
+    assert suites
+    run("node", "--test", *suites)
 
 
 def test_two_devices_in_node_see_every_message_once_and_in_order_though_the_server_is_killed(
