@@ -234,8 +234,8 @@ class TurnStore(Protocol):
         """
         ...
 
-    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
-        """Awaits no answer any more to a taken turn that can be cancelled; how many those were.
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> list[int]:
+        """Awaits no answer any more to a taken turn that can be cancelled; the last seqs of those that were.
 
         `seq` None: to none of the conversation's but those that end with one of `kept`.
         """

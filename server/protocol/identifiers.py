@@ -46,6 +46,11 @@ def is_party(text: str | None) -> bool:
     return is_identifier(text) and text != SERVER_SENDER
 
 
+def answer_id(seq: int, number: int = 1) -> str:
+    """Name an answer to the turn of which `seq` is the last; after text was aborted the next number."""
+    return f"answer-{seq}" if number == 1 else f"answer-{seq}-{number}"
+
+
 def answered_seq_of(message_id: str) -> int | None:
     """Return the seq of the turn that an id of the server's answers: 12 of `answer-12` and `answer-12-2`."""
     found = _is_answer_id(message_id)

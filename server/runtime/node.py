@@ -275,7 +275,7 @@ class Node:
         self._replays: Replays | None = None
         if self._responder is not None:
             self._build_turns(self._responder, gate)
-        cancellations = Cancellations(self.store, self.streams, self.typing, self.turns)
+        cancellations = Cancellations(self.store, self.streams, self.turns)
         self.handlers.when_cancelled(cancellations.cancel)
         self._build_events()
         self.deliveries = Deliveries(self.store, self._gate, self._replays)

@@ -145,12 +145,12 @@ class MemoryStore:
         log.taken[seq] = until
         return True
 
-    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> list[int]:
         taken = self._log(key).taken
         found = [it for it, until in taken.items() if until > now and seq in (None, it) and it not in kept]
         for it in found:
             del taken[it]
-        return len(found)
+        return found
 
     async def is_answered(self, key: int, seq: int) -> bool:
         return self._is_answered(self._log(key), seq)

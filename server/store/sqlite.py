@@ -249,7 +249,7 @@ class SqliteStore:
     async def take(self, key: int, seq: int, until: int) -> bool:
         return await self._thread.submit(lambda: self._writer.take(key, seq, until))
 
-    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> list[int]:
         return await self._change(lambda db: sqlite_turns.cancel_taken(db, key, seq, kept, now))
 
     async def is_answered(self, key: int, seq: int) -> bool:

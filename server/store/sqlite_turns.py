@@ -1,7 +1,7 @@
 """What is owed, as SQLite keeps it: statements on a connection, within a transaction that is the caller's."""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -50,7 +50,7 @@ _AWAIT_NO_LONGER: Final = (
 _TAKE: Final = "INSERT INTO taken (conversation, seq, until) VALUES (?, ?, ?)"
 _CANCEL_TAKEN: Final = """
 DELETE FROM taken WHERE conversation = ? AND until > ? AND seq = coalesce(?, seq)
-    AND seq NOT IN (SELECT value FROM json_each(?))"""
+    AND seq NOT IN (SELECT value FROM json_each(?)) RETURNING seq"""
 _IS_ANSWERED: Final = """
 SELECT EXISTS (SELECT 1 FROM positions WHERE conversation = ? AND position = 'answered' AND seq >= ?)"""
 _DEAD_LETTER: Final = """
@@ -145,9 +145,9 @@ def take(db: apsw.Connection, key: int, seq: int, until: int) -> None:
     db.execute(_TAKE, (key, seq, until))
 
 
-def cancel_taken(db: apsw.Connection, key: int, seq: int | None, kept: list[int], now: int) -> int:
-    db.execute(_CANCEL_TAKEN, (key, now, seq, json.dumps(kept)))
-    return db.changes()
+def cancel_taken(db: apsw.Connection, key: int, seq: int | None, kept: list[int], now: int) -> list[int]:
+    rows: list[Any] = db.execute(_CANCEL_TAKEN, (key, now, seq, json.dumps(kept))).fetchall()
+    return [row[0] for row in rows]
 
 
 def is_answered(db: apsw.Connection, key: int, seq: int) -> bool:

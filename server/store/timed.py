@@ -83,7 +83,7 @@ class TimedStore:
     async def take(self, key: int, seq: int, until: int) -> bool:
         return await self._in_time(self._store.take(key, seq, until))
 
-    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> list[int]:
         return await self._in_time(self._store.cancel_taken(key, seq, kept, now))
 
     async def is_answered(self, key: int, seq: int) -> bool:

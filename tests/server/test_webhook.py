@@ -362,6 +362,8 @@ def test_while_an_answer_that_was_taken_is_awaited_the_ai_types_and_it_can_be_ca
             until(lambda: server.get("/stats").json()["ai"]["turns_waiting"] == 0)
             phone.send({"type": "CANCEL_RESPONSE", "message_id": "c1", "data": {}})
             assert phone.receive_until("TYPING_INDICATOR")["data"]["is_typing"] is False
+            ended = phone.receive_until("AI_RESPONSE_CHUNK")
+            assert (ended["message_id"], ended["data"]) == ("answer-1", {"aborted": True})
             assert phone.receive_until("ACK")["message_id"] == "c1"
             late = speak(server, "answer-1", "Too late")
             assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")

@@ -3,23 +3,19 @@
 from collections.abc import Awaitable
 
 from server.ports import MessageStore
-from server.protocol import answered_seq_of
+from server.protocol import answer_id, answered_seq_of
 from server.runtime.answers.streams import Streams
 from server.runtime.answers.turns import Turns
 from server.runtime.base.clock import now_ms
 from server.runtime.rooms.room import Room
-from server.runtime.signals.typing import TypingRelay
 
 
 class Cancellations:
     """`turns` is None where no responder is switched on."""
 
-    def __init__(
-        self, store: MessageStore, streams: Streams, typing: TypingRelay, turns: Turns | None
-    ) -> None:
+    def __init__(self, store: MessageStore, streams: Streams, turns: Turns | None) -> None:
         self._store = store
         self._streams = streams
-        self._typing = typing
         self._turns = turns
 
     def cancel(self, room: Room, message_id: str | None) -> Awaitable[bool]:
@@ -39,7 +35,7 @@ class Cancellations:
         seq = None if message_id is None else answered_seq_of(message_id)
         if self._turns is None or (message_id is not None and seq is None):
             return is_stopped
-        is_cancelled = await self._store.cancel_taken(room.key, seq, kept, now_ms()) > 0
-        if is_cancelled:
-            self._typing.stop_ai(room)
-        return is_cancelled or is_stopped
+        cancelled = await self._store.cancel_taken(room.key, seq, kept, now_ms())
+        for each in cancelled:
+            self._streams.tell_aborted(room, answer_id(each))
+        return bool(cancelled) or is_stopped

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from server.core.owed import OwedTurn
 from server.core.turn_rules import OpenTurn
+from server.protocol import answer_id
 from server.runtime.answers.attempt import Attempt
 from server.runtime.answers.gate import Slot, Ticket
 from server.runtime.rooms.room import Room
@@ -36,7 +37,7 @@ class Dialogue:
 
     def answer_id(self, seq: int) -> str:
         """Name the answer to a turn; after text was shown and taken back another name."""
-        return f"answer-{seq}" if not self.retracted else f"answer-{seq}-{self.retracted + 1}"
+        return answer_id(seq, self.retracted + 1)
 
 
 def new_turn() -> OpenTurn:

@@ -12,7 +12,7 @@ from server.core.owed import DeadLetter
 from server.core.retrying import Backoff, FailureKind
 from server.core.turn_rules import Turn
 from server.ports import MessageStore, Responder, ResponderFailed, StoreUnavailable
-from server.protocol import MessageType
+from server.protocol import MessageType, answer_id
 from server.runtime.answers.attempt import Attempt, Verdict
 from server.runtime.answers.failing import Failures
 from server.runtime.answers.gate import Gate, Slot
@@ -117,7 +117,7 @@ class Replays:
 
     async def _try(self, room: Room, turn: Turn, slot: Slot) -> None:
         """Raises ResponderFailed, StoreUnavailable."""
-        stream = self._streams.open(room, f"answer-{turn.last_seq}", answers=turn.last_seq)
+        stream = self._streams.open(room, answer_id(turn.last_seq), answers=turn.last_seq)
         if stream is None:
             raise ResponderFailed("the answer is being written by somebody else", FailureKind.UPSTREAM_ERROR)
         try:

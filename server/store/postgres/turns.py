@@ -42,7 +42,7 @@ RETURNING 1"""
 _TAKE: Final = "INSERT INTO taken (conversation, seq, until) VALUES ($1, $2, $3)"
 _CANCEL_TAKEN: Final = """
 DELETE FROM taken WHERE conversation = $1 AND until > $2 AND seq = coalesce($3, seq)
-    AND NOT seq = ANY($4::bigint[]) RETURNING 1"""
+    AND NOT seq = ANY($4::bigint[]) RETURNING seq"""
 _IS_ANSWERED: Final = """
 SELECT EXISTS (SELECT 1 FROM positions WHERE conversation = $1 AND position = 'answered' AND seq >= $2)
     AND NOT EXISTS (SELECT 1 FROM taken WHERE conversation = $1 AND seq = $2)
@@ -121,10 +121,10 @@ class OwedTables:
                 await connection.execute(_TAKE, key, seq, until)
             return is_taken
 
-    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> int:
+    async def cancel_taken(self, key: int, seq: int | None, kept: list[int], now: int) -> list[int]:
         async with self._writers.lent() as link, link.transaction() as connection:
             await connection.fetch(LOCK_HEADS, [key])
-            return len(await connection.fetch(_CANCEL_TAKEN, key, now, seq, kept))
+            return [row[0] for row in await connection.fetch(_CANCEL_TAKEN, key, now, seq, kept)]
 
     async def is_answered(self, key: int, seq: int) -> bool:
         ((is_answered,),) = await self._readers.read(_IS_ANSWERED, key, seq)

@@ -116,6 +116,40 @@ def test_an_error_of_any_shape_is_told_in_one_line(error: object) -> None:
     assert "\n" not in parser.fault.text
 
 
+def test_one_space_behind_the_colon_is_no_text_and_a_second_one_is() -> None:
+    assert read_all("sse", b"data:a\n\ndata: b\n\ndata:  c\n\n") == ("ab c", None, None)
+
+
+def test_a_comment_among_objects_counts_for_nothing() -> None:
+    lines = b': keep-alive\n{"response": "a", "done": false}\n\n:\n{"response": "b", "done": true}\n'
+    assert read_all("ndjson", lines) == ("ab", None, None)
+
+
+def test_of_several_choices_the_first_one_is_the_answer() -> None:
+    choices = [{"index": 1, "delta": {"content": "x"}}, {"index": 0, "delta": {"content": "a"}}]
+    others = [{"index": 1, "delta": {"content": "y"}, "finish_reason": "length"}]
+    body = "".join(f"data: {json.dumps({'choices': it})}\n\n" for it in (choices, others))
+    assert read_all("sse", body.encode()) == ("a", None, None)
+
+
+def test_an_error_in_a_choice_breaks_the_stream_off() -> None:
+    choice = {"index": 0, "delta": {"content": ""}, "error": {"code": 502, "message": "gone"}}
+    body = f"{chunk({'content': 'a'})}\n\ndata: {json.dumps({'choices': [choice]})}\n\n"
+    assert read_all("sse", body.encode()) == ("a", None, ErrorCode.UPSTREAM_ERROR)
+
+
+def test_parts_of_a_content_that_are_no_text_are_not_shown_though_they_have_some() -> None:
+    parts = [{"type": "reasoning", "text": "Hm"}, {"type": "text", "text": "a"}]
+    assert read_all("sse", (chunk({"content": parts}) + "\n\n").encode()) == ("a", None, None)
+
+
+def test_text_in_the_beginning_of_a_block_is_shown() -> None:
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}}
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "b"}}
+    body = "".join(f"event: {it['type']}\ndata: {json.dumps(it)}\n\n" for it in (start, delta))
+    assert read_all("sse", body.encode()) == ("ab", None, None)
+
+
 def test_an_endless_error_is_cut() -> None:
     parser = parser_for("ndjson")
     parser.feed(json.dumps({"error": {"message": "x" * 5000}}).encode() + b"\n")
