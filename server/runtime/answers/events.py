@@ -59,10 +59,15 @@ class Events:
         is_online = bool(manager.devices_of(user_id)) or bool(room.connections)
         if is_online and user_id not in self._online:
             self._online.add(user_id)
-            self._add("user_online", room)
+            self._add_change("user_online", room)
         elif not is_online and user_id in self._online:
             self._online.discard(user_id)
-            self._add("user_offline", room)
+            self._add_change("user_offline", room)
+
+    def _add_change(self, event: str, room: Room) -> None:
+        """With devices on other nodes, the user was and is online whatever happens here."""
+        if not room.elsewhere:
+            self._add(event, room)
 
     def _note_typing(self, room: Room, is_typing: bool) -> None:
         if is_typing != (room in self._typing):

@@ -18,9 +18,9 @@ from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection, Room
 
-# For a message that is on its way from another node, or whose commit here is about to be told: some
-# milliseconds under load. Then the store is asked.
-_PATIENCE: Final = 0.05  # seconds
+# For a message that is on its way from another node, or whose commit here is about to be told: that takes a
+# few milliseconds, more under load, which reading the store would add to.
+_PATIENCE: Final = 0.1  # seconds
 
 SignalHeard = Callable[[Room, dict[str, Any]], None]
 
@@ -134,7 +134,8 @@ class NodeFanOut(FanOut):
         early = self._early.get(room)
         if early is None:
             early = self._early[room] = Early()
-            self._holes.set(room, time.monotonic() + _PATIENCE)
+            patience = 0.0 if self._switchboard.is_away else _PATIENCE
+            self._holes.set(room, time.monotonic() + patience)
             for connection in room.live:
                 connection.begin_replay()
         return early

@@ -43,6 +43,7 @@ class Switchboard:
         self._takers: defaultdict[int, list[Take]] = defaultdict(list)
         self._on_back: list[Callable[[], None]] = []
         self._on_away: list[Callable[[], None]] = []
+        self.is_away = True  # nothing is heard of the other nodes
 
     def on(self, kind: Kind, take: Take) -> None:
         """From now on `take` is called with the channel and the envelope of each one of that kind."""
@@ -71,9 +72,11 @@ class Switchboard:
                 log.exception("what another node sent failed", channel=channel, kind=envelope.kind)
 
     def came_back(self) -> None:
+        self.is_away = False
         self._tell_all(self._on_back)
 
     def went_away(self) -> None:
+        self.is_away = True
         self._tell_all(self._on_away)
 
     @staticmethod

@@ -1,11 +1,15 @@
 """Devices of one conversation on several nodes: replaced, counted, resumed, and closed from anywhere."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from server.core.breaker import Breaker
 from server.core.join_request import Refusal
 from server.protocol import CloseCode
+from server.runtime.answers.events import Events
+from server.runtime.answers.gate import Gate
 from server.runtime.rooms.room import Connection
 from server.store.memory import MemoryStore
 from tests.support.asynchronous import asynchronous, until
@@ -192,3 +196,36 @@ async def test_a_flush_of_the_backplane_costs_no_place(valkey: ValkeyServer) -> 
         assert laptop.welcome["devices"] == 2
         again = await two.join("phone")
         assert phone.socket.closed is not None and again.socket.closed is None
+
+
+class Notes:
+    """Implements Notifier: keeps the events' names."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    async def notify(self, event: str, data: dict[str, Any], event_id: str) -> None:
+        self.events.append(event)
+
+
+@asynchronous
+async def test_a_user_with_devices_on_two_nodes_comes_online_once_and_goes_offline_once(
+    valkey: ValkeyServer,
+) -> None:
+    notes = Notes()
+    async with nodes(MemoryStore(), valkey.url(), valkey.url()) as (one, two):
+        for stage in (one, two):
+            wanted = frozenset({"user_online", "user_offline"})
+            gate = Gate(Breaker(1))
+            gate.open()
+            events = Events(notes, gate, stage.node.ids, stage.metrics, wanted)
+            events.listen(stage.manager, stage.node.typing, stage.node.receipts)
+            events.start(stage.background)
+        phone, laptop = await one.join("phone"), await two.join("laptop")
+        await until(lambda: phone.connection.room.elsewhere == 1)
+        phone.connection.on_closed(1000)
+        await until(lambda: laptop.connection.room.elsewhere == 0)
+        laptop.connection.on_closed(1000)
+        await until(lambda: len(notes.events) == 2)
+        await asyncio.sleep(0.05)
+        assert notes.events == ["user_online", "user_offline"]
