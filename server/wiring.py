@@ -136,7 +136,7 @@ def _services(settings: Settings, node: Node) -> Services:
         ai_signals=AISignals(rooms, node.typing, node.receipts, node.statuses),
         history=History(store, node.trace),
         conversations=ConversationResource(node.manager, conversations, store, node.announcer),
-        users=UserResource(conversations, store, node.presence, node.metrics),
+        users=UserResource(conversations, store, node.presence),
         export=UserExport(store),
         operations=Operations(node.kick, store, node.announcer, longest),
         ai_service=AIService(store, node.deliveries),

@@ -85,8 +85,9 @@ class AISignals:
             raise not_found("message")
         return ReadAck(message_id=read.message_id, seq=read.seq)
 
-    def status(self, request: AIStatusChange) -> Told:
-        return Told(delivered_to=self._statuses.set(request.ai_id, request.status))
+    async def status(self, request: AIStatusChange) -> Told:
+        self._statuses.set(request.ai_id, request.status)
+        return Told(delivered_to=await self._statuses.devices(request.ai_id))
 
 
 def ai_signals_router(signals: AISignals) -> APIRouter:
@@ -105,6 +106,6 @@ def ai_signals_router(signals: AISignals) -> APIRouter:
     @router.post("/ai-status", responses=write_responses())
     async def status(request: AIStatusChange) -> Told:
         """Tells every open conversation with that AI; later welcomes show it too."""
-        return signals.status(request)
+        return await signals.status(request)
 
     return router

@@ -10,7 +10,6 @@ from server.api.errors import error_responses, not_found, write_responses
 from server.core.timestamps import rfc3339
 from server.ports import MessageStore
 from server.protocol import is_identifier
-from server.runtime.base.metrics import Metrics
 from server.runtime.messages.conversations import Conversations
 from server.runtime.rooms.presence import Presence
 
@@ -31,13 +30,10 @@ class PresenceView(BaseModel):
 class UserResource:
     """Reads presence, deletes users."""
 
-    def __init__(
-        self, conversations: Conversations, store: MessageStore, presence: Presence, metrics: Metrics
-    ) -> None:
+    def __init__(self, conversations: Conversations, store: MessageStore, presence: Presence) -> None:
         self._conversations = conversations
         self._store = store
         self._presence = presence
-        self._metrics = metrics
 
     async def presence(self, user_id: str) -> PresenceView:
         devices, last_seen = await self._presence.of(user_id)
@@ -52,7 +48,6 @@ class UserResource:
         conversation_ids = await self._store.conversations_of(user_id)
         await self._conversations.delete(conversation_ids)
         self._presence.forget(user_id)
-        self._metrics.forget_user(user_id)
         log.info("user deleted", user_id=user_id, conversations=len(conversation_ids))
 
 

@@ -166,6 +166,7 @@ class Node:
         self._parts = self._choose_parts()
         self.fan_out = self._parts.fan_out
         self.presence = self._parts.presence()
+        self.presence.when_forgotten(self.metrics.forget_user)
         self.manager.when_changed(DeviceCounts(self.fan_out).changed)
         self.store.when_replaced(self.manager.start_over)
         self._build_limiters()

@@ -136,7 +136,7 @@ class Benchmark:
         assert told.delivered_to == self._count
 
     async def _tell_status(self) -> None:
-        told = self._services.ai_signals.status(AIStatusChange(ai_id="ai", status="away"))
+        told = await self._services.ai_signals.status(AIStatusChange(ai_id="ai", status="away"))
         assert told.delivered_to == self._count
 
     async def _ping(self) -> None:

@@ -197,7 +197,13 @@ class Cluster(Alone):
     def statuses(self) -> NodeAIStatuses:
         ground = self._ground
         return NodeAIStatuses(
-            ground.manager, self.fan_out, ground.background, self.switchboard, self.backplane
+            ground.manager,
+            self.fan_out,
+            ground.background,
+            self.switchboard,
+            self.backplane,
+            self.members,
+            self.requests,
         )
 
     def announcer(self, conversations: Conversations) -> NodeAnnouncer:

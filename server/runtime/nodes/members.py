@@ -93,7 +93,10 @@ class Members:
             for tell_lost in self._on_lost:
                 tell_lost()
         for node_id in gone:
-            log.warning("a node is gone", node_id=node_id)
+            if node_id in self._known:
+                log.warning("a node is gone", node_id=node_id)
+            else:
+                log.info("a node has left", node_id=node_id)
             for tell in self._on_gone:
                 tell(node_id)
 

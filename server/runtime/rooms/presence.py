@@ -1,6 +1,7 @@
 """Whether a user is online, and when one who is not was last here."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from server.runtime.base.clock import now_ms
@@ -23,6 +24,7 @@ class Presence:
     def __init__(self, manager: ConnectionManager) -> None:
         self._manager = manager
         self._left: OrderedDict[str, int] = OrderedDict()
+        self._on_forgotten: Callable[[str], None] = lambda user_id: None
         manager.when_left(self._note)
 
     async def of(self, user_id: str) -> UserPresence:
@@ -30,9 +32,14 @@ class Presence:
         devices = len(self._manager.devices_of(user_id))
         return UserPresence(devices, now_ms() if devices else self._left.get(user_id))
 
+    def when_forgotten(self, tell: Callable[[str], None]) -> None:
+        """From now on `tell` is called with each user of whom nothing is to be kept."""
+        self._on_forgotten = tell
+
     def forget(self, user_id: str) -> None:
         """Know nothing of the user any more."""
         self._left.pop(user_id, None)
+        self._on_forgotten(user_id)
 
     def _note(self, connection: Connection) -> None:
         user_id = connection.info.user_id

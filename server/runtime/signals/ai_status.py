@@ -26,15 +26,23 @@ class AIStatuses:
     def of(self, ai_id: str) -> AIStatus:
         return self._statuses.get(ai_id, _INITIAL)
 
-    def set(self, ai_id: str, status: AIStatus) -> int:
-        """Every open conversation with that AI is told; how many devices those have."""
+    def set(self, ai_id: str, status: AIStatus) -> None:
+        """Have every open conversation with that AI told."""
         if status == _INITIAL:
             self._statuses.pop(ai_id, None)
         else:
             self._statuses[ai_id] = status
-        rooms = [room for room in self._manager.rooms() if _has(room, ai_id)]
-        self._background.run(self._tell(rooms, ai_id), "tell-ai-status")
-        return sum(room.devices for room in rooms)
+        self._background.run(self._tell(self._rooms(ai_id), ai_id), "tell-ai-status")
+
+    async def devices(self, ai_id: str) -> int:
+        """Counts the devices that are connected to conversations with that AI."""
+        return self._devices_here(ai_id)
+
+    def _devices_here(self, ai_id: str) -> int:
+        return sum(len(room.connections) for room in self._rooms(ai_id))
+
+    def _rooms(self, ai_id: str) -> list[Room]:
+        return [room for room in self._manager.rooms() if _has(room, ai_id)]
 
     async def _tell(self, rooms: list[Room], ai_id: str) -> None:
         for step in in_batches(rooms):

@@ -67,7 +67,8 @@ async def test_an_ais_status_which_all_who_are_with_it_hear() -> None:
     statuses = stage.node.statuses
 
     async def leave() -> None:
-        assert statuses.set("ai", "offline") == MANY
+        statuses.set("ai", "offline")
+        assert await statuses.devices("ai") == MANY
 
     assert 0 < await _most_in_a_turn(_writes(devices), MANY, leave()) <= BATCH_SIZE
     assert all(device.socket.frames[-1]["data"]["status"] == "offline" for device in devices)

@@ -154,6 +154,7 @@ async def test_presence_and_last_seen_are_those_of_all_nodes(valkey: ValkeyServe
         one.node.presence.forget("kai")
         await asyncio.sleep(0.05)
         assert await two.node.presence.of("kai") == (0, None)
+        assert [event for event in two.metrics.events if event.get("user_id") == "kai"] == []
 
 
 @asynchronous

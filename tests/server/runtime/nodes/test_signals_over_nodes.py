@@ -93,6 +93,8 @@ async def test_matches_and_statuses_reach_all_nodes_and_stay(valkey: ValkeyServe
         one.node.announcer.new_match(laptop.connection.room.conversation)  # type: ignore[arg-type]
         await until(lambda: heard(laptop, "NEW_MATCH") != [])
         one.node.statuses.set("ai_alex", "away")
+        await until(lambda: len(one.node.cluster.members.alive) == 2)  # type: ignore[union-attr]
+        assert await one.node.statuses.devices("ai_alex") == 1
         away = {"ai_id": "ai_alex", "status": "away"}
         await until(lambda: heard(laptop, "AI_STATUS") == [away])
         async with nodes(store, valkey.url()) as (three,):
