@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.responses import JSONResponse
 
 from server.api.page import page_router
 from server.protocol import ai_id_of
@@ -29,7 +30,10 @@ class ScriptedServer:
         self.welcome: Frame = {}
         self.refusal: tuple[int, str] | None = None
         self.history_available = True
+        self.may_list = True
+        self.lists_asked_for = 0
         self.answer: Callable[[Frame], list[Frame]] = self.save
+        self.answer_cancel: Callable[[Frame], list[Frame]] = lambda frame: [self.ack(frame)]
         self._sockets: set[WebSocket] = set()
         self._listen()
 
@@ -124,6 +128,8 @@ class ScriptedServer:
     def _answers(self, frame: Frame) -> list[Frame]:
         if frame["type"] == "CHAT_MESSAGE":
             return self.answer(frame)
+        if frame["type"] == "CANCEL_RESPONSE":
+            return self.answer_cancel(frame)
         return [self.ack(frame)] if "message_id" in frame else []
 
     def _welcome(self, connection: WebSocket) -> Frame:
@@ -150,7 +156,11 @@ class ScriptedServer:
             "data": data | self.welcome,
         }
 
-    async def _conversations(self, user_id: str) -> Frame:
+    async def _conversations(self, user_id: str) -> Any:
+        self.lists_asked_for += 1
+        if not self.may_list:
+            error = {"type": "ERROR", "data": "an API key is needed", "error": {"code": "unauthorized"}}
+            return JSONResponse(error, 401)
         return {"items": self.conversations, "has_more": False}
 
     async def _history(self, conversation_id: str, before_seq: int = 1 << 53, limit: int = 50) -> Any:

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.server.web.page.acting import send, texts, with_status
 from tests.server.web.page.conftest import OpenChat
-from tests.server.web.page.scripted_server import ScriptedServer
+from tests.server.web.page.scripted_server import Frame, ScriptedServer
 
 
 def piece(scripted: ScriptedServer, text: str, offset: int, id: str = "s1") -> None:
@@ -62,6 +62,39 @@ def test_an_answer_can_be_stopped(scripted: ScriptedServer, open_chat: OpenChat)
     scripted.say(**scripted.keep(message_id="s1", data="Once upon", finish="cancelled"))
     expect(page.get_by_test_id("stop")).to_be_hidden()
     assert cancelled(scripted) == [{"message_id": "s1"}]
+
+
+def test_whoever_stops_too_late_is_told_nothing(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    def too_late(frame: Frame) -> list[Frame]:
+        whole = scripted.keep(message_id="s1", data="Once upon a time")
+        return [whole, *scripted.nack(frame, "validation_failed", "Nothing is being written.")]
+
+    page = open_chat(scripted)
+    scripted.answer_cancel = too_late
+    piece(scripted, "Once upon", 0)
+    page.get_by_test_id("stop").click()
+    expect(page.get_by_test_id("stop")).to_be_hidden()
+    send(page, "well")
+    expect(with_status(page, "well", "delivered")).to_be_visible()
+    expect(page.get_by_test_id("toast")).to_have_count(0)
+
+
+def test_a_stop_that_is_refused_is_told(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    page = open_chat(scripted)
+    scripted.answer_cancel = lambda frame: scripted.nack(frame, "internal_error", "Not stopped.")
+    piece(scripted, "Once upon", 0)
+    page.get_by_test_id("stop").click()
+    expect(page.get_by_test_id("toast")).to_contain_text("Not stopped")
+
+
+def test_without_a_connection_there_is_nothing_to_stop(scripted: ScriptedServer, open_chat: OpenChat) -> None:
+    page = open_chat(scripted)
+    piece(scripted, "Once upon", 0)
+    expect(page.get_by_test_id("stop")).to_be_visible()
+    scripted.refusal = (1013, "full")
+    scripted.close(1013, "full")
+    expect(page.locator("[data-testid=connection][data-state=reconnecting]")).to_be_visible()
+    expect(page.get_by_test_id("stop")).to_be_hidden()
 
 
 def test_an_answer_can_be_stopped_before_its_first_word(

@@ -227,6 +227,23 @@ def test_several_failures_are_sent_again_in_their_order_by_one_click(
     assert [frame["data"] for frame in scripted.log] == ["one", "two", "three"]
 
 
+def test_what_cannot_be_sent_again_yet_holds_back_what_was_written_after_it(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    scripted.answer = lambda frame: scripted.nack(frame, "store_unavailable", "Try later.", retryable=True)
+    page = open_chat(scripted)
+    for text in ("one", "two", "three"):
+        send(page, text)
+        expect(with_status(page, text, "failed")).to_be_visible()
+    page.get_by_test_id("retry-all").click()
+    scripted.wait_for("CHAT_MESSAGE", 4)
+    expect(with_status(page, "one", "failed")).to_be_visible()
+    scripted.answer = scripted.save
+    send(page, "four")
+    expect(with_status(page, "four", "delivered")).to_be_visible()
+    assert sent(scripted) == ["one", "two", "three", "one", "four"]
+
+
 def test_what_the_rate_limit_refused_is_sent_by_itself_in_order_when_there_is_room(
     scripted: ScriptedServer, open_chat: OpenChat
 ) -> None:

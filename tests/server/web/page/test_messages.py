@@ -330,6 +330,10 @@ def test_typing_shows_only_while_it_is_on(scripted: ScriptedServer, open_chat: O
     expect(typing).to_be_visible()
     scripted.say(**scripted.keep(data="done"))
     expect(typing).to_be_hidden()
+    scripted.say(type="TYPING_INDICATOR", sender="ai_alex", data={"is_typing": True})
+    expect(typing).to_be_visible()
+    scripted.close(4002, "too slow")
+    expect(typing).to_be_hidden()
 
 
 def test_own_typing_is_told_and_ends_with_the_text(scripted: ScriptedServer, open_chat: OpenChat) -> None:

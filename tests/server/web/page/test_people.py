@@ -129,6 +129,33 @@ def test_where_the_history_is_not_for_visitors_it_says_so_and_one_can_talk(
         expect(with_status(page, "still here", "delivered")).to_be_visible()
 
 
+def test_where_the_list_is_not_for_visitors_it_is_asked_for_once(
+    scripted: ScriptedServer, open_context: OpenContext, open_chat: OpenChat
+) -> None:
+    scripted.may_list = False
+    context = open_context()
+    context.clock.install()
+    page = open_chat(scripted, context=context)
+    send(page, "hello")
+    expect(with_status(page, "hello", "delivered")).to_be_visible()
+    page.clock.run_for(60_000)
+    send(page, "still here")
+    expect(with_status(page, "still here", "delivered")).to_be_visible()
+    assert scripted.lists_asked_for == 1
+
+
+def test_where_visitors_make_no_chats_the_name_they_gave_is_known_to_them(
+    tmp_path: Path, open_context: OpenContext
+) -> None:
+    with running_server(tmp_path, auth__api_keys="a key of more than sixteen characters") as server:
+        page = open_context().new_page()
+        start(page, server, "さくら", "Наташа")
+        expect(page.get_by_role("heading", name="Наташа")).to_be_visible()
+        page.reload()
+        expect(page.locator(OPEN)).to_be_attached()
+        expect(page.get_by_role("heading", name="Наташа")).to_be_visible()
+
+
 def matches(scripted: ScriptedServer, count: int) -> None:
     """So many chats that nobody has touched, and below them an unread one."""
     chats: list[dict[str, Any]] = [
@@ -170,6 +197,9 @@ def test_the_list_is_one_tab_stop_with_arrow_keys_and_the_composer_one_key_away(
     for key, where in [("ArrowUp", "c5"), ("Home", "unread"), ("ArrowUp", "unread"), ("End", "c39")]:
         page.keyboard.press(key)
         assert focused() == where
+    scripted.say(**scripted.keep(data="Now the list is drawn anew"))
+    expect(page.locator("[data-conversation-id=c5]")).to_contain_text("drawn anew")
+    assert focused() == "c39"
     page.keyboard.press("Tab")
     assert focused() is None
     page.evaluate("document.activeElement.blur()")
