@@ -267,6 +267,24 @@ def test_what_the_rate_limit_refused_is_sent_by_itself_in_order_when_there_is_ro
     assert [frame["data"] for frame in scripted.log] == [f"message {number}" for number in range(4)]
 
 
+def test_what_was_refused_for_good_is_not_sent_with_what_waits_for_the_rate_limit(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    page = open_chat(scripted)
+    scripted.answer = lambda frame: scripted.nack(frame, "validation_failed", "No.")
+    send(page, "never")
+    expect(with_status(page, "never", "failed")).to_be_visible()
+    scripted.answer = lambda frame: scripted.nack(
+        frame, "rate_limited", "Too many.", retryable=True, retry_after=0.5
+    )
+    send(page, "later")
+    expect(with_status(page, "later", "failed")).to_be_visible()
+    scripted.answer = scripted.save
+    expect(with_status(page, "later", "delivered")).to_be_visible()
+    expect(with_status(page, "never", "failed")).to_be_visible()
+    assert sent(scripted) == ["never", "later", "later"]
+
+
 # Of everything at once, in any order.
 STEPS = st.one_of(
     st.just(("type", 0)),

@@ -284,6 +284,17 @@ def test_a_person_who_reads_above_stays_there_and_is_told_of_new_messages(
     expect(page.get_by_role("button", name="1 new message")).to_be_hidden()
 
 
+def test_whoever_writes_while_reading_above_sees_what_they_wrote(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    for number in range(40):
+        scripted.keep(data=f"message {number}")
+    page = open_chat(scripted)
+    message(page, "message 3").scroll_into_view_if_needed()
+    send(page, "my answer")
+    expect(message(page, "my answer")).to_be_in_viewport()
+
+
 def test_a_message_of_many_lines_leaves_the_newest_in_view(
     scripted: ScriptedServer, open_chat: OpenChat
 ) -> None:

@@ -41,6 +41,21 @@ def test_what_is_done_about_a_failure_opens_no_keyboard(scripted: ScriptedServer
     expect(phone.get_by_test_id("composer")).not_to_be_focused()
 
 
+def test_beside_the_chat_stands_how_much_is_unread_in_others(
+    scripted: ScriptedServer, open_chat: OpenChat
+) -> None:
+    last = {"type": "AI_RESPONSE", "data": "Are you there?", "timestamp": "2026-11-22T10:00:00Z"}
+    sam = {"conversation_id": "conv_kai_ai_sam", "ai": {"id": "ai_sam", "name": "Sam"}, "last_message": last}
+    scripted.conversations = [sam | {"unread": 3}]
+    page = open_chat(scripted, viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    back = page.get_by_role("button", name="All chats")
+    expect(back).to_have_text("All chats3 unread")
+    scripted.conversations = [sam | {"unread": 0}]
+    page.reload()
+    expect(page.get_by_test_id("conversations").locator("[data-unread='0']")).to_have_count(2)
+    expect(back.locator(".badge")).to_be_hidden()
+
+
 def test_the_list_and_the_chat_take_turns_on_the_screen(scripted: ScriptedServer, phone: Page) -> None:
     conversations = phone.get_by_test_id("conversations")
     expect(conversations).to_be_hidden()
