@@ -1,5 +1,6 @@
 """For everybody: keyboard, screen reader, small screens, both themes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -142,11 +143,14 @@ def test_everything_can_be_done_with_the_keyboard(scripted: ScriptedServer, open
 def test_a_screen_reader_is_told_of_messages_and_of_the_state_of_own_ones(
     scripted: ScriptedServer, open_chat: OpenChat
 ) -> None:
+    scripted.keep(data="from before")
     page = open_chat(scripted)
+    expect(message(page, "from before")).not_to_have_class(re.compile("new"))  # nor is it read out
     messages = page.get_by_test_id("messages")
     expect(messages).to_have_role("log")
     expect(messages).to_have_attribute("aria-live", "polite")
     send(page, "hello")
+    expect(message(page, "hello")).to_have_class(re.compile("new"))
     expect(message(page, "hello")).to_have_text("You: hello10:00ReadDelivered")
     scripted.say(type="AI_RESPONSE_CHUNK", message_id="s1", data={"text": "Once", "index": 0})
     expect(page.locator("[data-message-id=s1]")).to_have_attribute("aria-busy", "true")

@@ -143,6 +143,7 @@ def test_where_the_chat_was_taken_over_it_can_be_taken_back(
     expect(page.locator(BY_STATE.format("closed"))).to_contain_text("another tab")
     page.get_by_role("button", name="Use here").click()
     expect(page.locator(BY_STATE.format("open"))).to_be_attached()
+    expect(page.locator("[data-part=connection-said]")).to_have_text("Connected")
     assert scripted.queries[0]["client_id"] == scripted.queries[1]["client_id"]
 
 

@@ -45,6 +45,17 @@ def test_a_name_in_any_script_is_the_same_person_on_every_device(
     assert {one["ai"]["name"] for one in found} == {"Наташа", "Мария"}
 
 
+def test_an_address_may_name_somebody_in_any_script(
+    real_server: RunningServer, open_context: OpenContext
+) -> None:
+    page = open_context().new_page()
+    user = start(page, real_server, "Юля", "Alex")
+    page.goto(f"{real_server.url}/app?user=Юля")
+    expect(page.locator(OPEN)).to_be_attached()
+    assert f"user={user}&" in page.url
+    expect(page.locator("[data-part=me-name]")).to_have_text("Юля")
+
+
 def test_the_first_dialog_wants_a_name_and_only_the_later_one_can_be_left(
     real_server: RunningServer, open_context: OpenContext
 ) -> None:
