@@ -185,6 +185,7 @@ def test_near_the_most_characters_they_are_counted(scripted: ScriptedServer, ope
     write(page, "1234567")
     expect(counter).to_be_hidden()
     write(page, "123456😀8")
+    expect(counter).to_be_visible()
     expect(counter).to_have_text("8 / 10")
     expect(counter).not_to_have_class("counter over")
     write(page, "12345678901")
