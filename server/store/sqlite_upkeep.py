@@ -32,7 +32,8 @@ _WORTH_A_CHECKPOINT: Final = 1_500  # pages: a log that never grows beyond is le
 # A commit waits for a step of a deletion that is under way, and so does one message in six at most.
 _STEP_SECONDS: Final = 0.0005
 _PAUSES: Final = 5  # steps' lengths between two steps
-_FIRST_ROWS, _MOST_ROWS = 20, 1000
+# With fewer rows a step takes hardly less: the rest is the transaction's, and what the thread waits for.
+_FEWEST_ROWS, _MOST_ROWS = 20, 1000
 _LONGEST_WAIT: Final = 0.5  # seconds from the end of one deletion to the erasure, while others go on
 _LAST_SECONDS: Final = 0.5  # for deletions, when the store is closed; the next start does what is left
 _RETRY: Final = 0.1  # seconds, while another process reads or writes
@@ -61,7 +62,7 @@ class SqliteUpkeep:
         self._interrupt_reads = interrupt_reads
         self._timer: asyncio.TimerHandle | None = None
         self._deletion: asyncio.Task[None] | None = None
-        self._rows = _FIRST_ROWS
+        self._rows = _FEWEST_ROWS
         self._due_at = _MOST_PAGES  # in the log: then it is copied back at once
 
     def start(self) -> None:
@@ -146,7 +147,8 @@ class SqliteUpkeep:
             await asyncio.sleep(_BEAT)
             return False
         if is_whole is not None:
-            self._rows = max(1, min(_MOST_ROWS, round(self._rows * min(2, _STEP_SECONDS / seconds))))
+            fitting = round(self._rows * min(2, _STEP_SECONDS / seconds))
+            self._rows = max(_FEWEST_ROWS, min(_MOST_ROWS, fitting))
             await asyncio.sleep(seconds * _PAUSES)
         return is_whole
 
