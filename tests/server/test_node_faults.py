@@ -205,3 +205,21 @@ async def test_a_node_that_was_stopped_and_wakes_does_not_go_on_as_if_nothing_ha
         await _all_is_well(scene, [again, laptop, watch])
         for talker in (again, watch):
             await talker.leave()
+
+
+@asynchronous
+async def test_a_node_that_ends_in_good_order_costs_no_message_and_is_not_counted_any_more(
+    scene: Scene,
+) -> None:
+    async with talkers(scene.nodes) as (phone, laptop):
+        phone.talk()
+        laptop.talk()
+        await until(lambda: len(laptop.heard) > 10, _SOON)
+        assert await asyncio.to_thread(scene.nodes[0].terminate) == 0
+        phone.fall_silent()
+        await until(lambda: phone.close_code is not None, _SOON)
+        assert phone.close_code == CloseCode.GOING_AWAY
+        await until(lambda: laptop.devices == 1, NODE_TTL)
+        welcome = await phone.join(scene.nodes[1])
+        assert welcome["resumed"] and welcome["devices"] == 2
+        await _all_is_well(scene, [phone, laptop])

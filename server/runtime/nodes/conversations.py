@@ -44,7 +44,7 @@ class NodeConversations(Conversations):
         if self._channels.is_heard(room.conversation_id):
             self._counts.resume(room)
         elif (places := await self._places.of_user(conversation.user_id)) is not None:
-            self._counts.learn(room, places)
+            self._counts.estimate(room, places)
         return conversation
 
     def _deleted(self, conversation_ids: list[str]) -> None:

@@ -52,9 +52,16 @@ class Counts:
 
     def learn(self, room: Room, places: Iterable[Place]) -> None:
         """Take the numbers from the places that the user's devices have on living nodes."""
-        me, id = self._switchboard.node_id, room.conversation_id
-        self._of_nodes[id] = Counter(p.node_id for p in places if p.conversation_id == id and p.node_id != me)
+        self._of_nodes[room.conversation_id] = self._by_node(room, places)
         self._sum_up(room)
+
+    def estimate(self, room: Room, places: Iterable[Place]) -> None:
+        """Take the number alone, of a conversation that is not listened to: it will not be kept true."""
+        room.elsewhere = self._by_node(room, places).total()
+
+    def _by_node(self, room: Room, places: Iterable[Place]) -> Counter[str]:
+        me, id = self._switchboard.node_id, room.conversation_id
+        return Counter(p.node_id for p in places if p.conversation_id == id and p.node_id != me)
 
     def forget(self, conversation_id: str) -> None:
         """Know nothing of a conversation that is not listened to any more."""

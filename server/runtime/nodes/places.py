@@ -146,6 +146,7 @@ class Places:
         arrival = self._arrivals.pop(seat.connection_id)
         arrival.is_over.set()
         self._registry.leave(arrival.place, self._session_ttl)
+        self._forget_spread(arrival.place.user_id)
         self._on_gave_up(arrival.place.conversation_id)
 
     async def _enter(self, arrival: _Arrival) -> Entered | None:
@@ -206,6 +207,10 @@ class Places:
         for node_id in others:
             self._switchboard.publish(node_channel(node_id), Kind.SPREAD, facts_head({"user_id": user_id}))
 
+    def _forget_spread(self, user_id: str) -> None:
+        if not self._manager.devices_of(user_id):
+            self._spread.discard(user_id)
+
     def _heard_spread(self, channel: str, envelope: Envelope) -> None:
         if self._manager.devices_of(user_id := envelope.facts["user_id"]):
             self._spread.add(user_id)
@@ -239,8 +244,7 @@ class Places:
 
     def _left(self, connection: Connection) -> None:
         self._unasked.discard(connection.info.connection_id)
-        if not self._manager.devices_of(connection.info.user_id):
-            self._spread.discard(connection.info.user_id)
+        self._forget_spread(connection.info.user_id)
         if (place := self._places.pop(connection.info.connection_id, None)) is not None:
             self._registry.leave(_with_session(place, connection), self._session_ttl)
 
