@@ -203,8 +203,11 @@ class TurnStore(Protocol):
     Methods raise StoreUnavailable; then a change may have been made all the same, and may be made again.
     """
 
-    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
-        """Reads the turns of conversations whose key is above `after`, ascending by it."""
+    async def owed(self, after: int, limit: int, before: int | None = None) -> list[OwedTurn]:
+        """Reads the turns of conversations whose key is above `after`, ascending by it.
+
+        `before` (ms since the epoch): only those that began, and might be tried again, before that time.
+        """
         ...
 
     async def backlog(self) -> Backlog:

@@ -106,8 +106,11 @@ class MemoryStore:
     async def position(self, key: int, position: Position) -> int:
         return self._log(key).positions.get(position, 0)
 
-    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
-        return [log.turn for key, log in self._logs.items() if key > after and log.turn][:limit]
+    async def owed(self, after: int, limit: int, before: int | None = None) -> list[OwedTurn]:
+        turns = [log.turn for key, log in self._logs.items() if key > after and log.turn]
+        return [turn for turn in turns if before is None or (turn.since < before and turn.next_at < before)][
+            :limit
+        ]
 
     async def backlog(self) -> Backlog:
         since = [log.turn.since for log in self._logs.values() if log.turn]

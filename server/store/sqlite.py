@@ -231,8 +231,8 @@ class SqliteStore:
         found: list[int] = await self._read(_FIRST, _POSITION, key, position.value)
         return found[0] if found else 0
 
-    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
-        return await self._on_reader(lambda: sqlite_turns.owed(self._reader, after, limit))
+    async def owed(self, after: int, limit: int, before: int | None = None) -> list[OwedTurn]:
+        return await self._on_reader(lambda: sqlite_turns.owed(self._reader, after, limit, before))
 
     async def backlog(self) -> Backlog:
         return await self._on_reader(lambda: sqlite_turns.backlog(self._reader))

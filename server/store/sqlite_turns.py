@@ -22,7 +22,8 @@ _END_TURN: Final = "DELETE FROM turns WHERE conversation = ?"
 _OWED: Final = """
 SELECT t.conversation, c.id, t.first_seq, t.since, t.last_seq, t.attempts, t.next_at, t.last_error
 FROM turns t JOIN conversations c ON c.key = t.conversation
-WHERE t.conversation > ? ORDER BY t.conversation LIMIT ?"""
+WHERE t.conversation > ?1 AND (?3 IS NULL OR (t.since < ?3 AND t.next_at < ?3))
+ORDER BY t.conversation LIMIT ?2"""
 _BACKLOG: Final = "SELECT count(*), min(since), (SELECT count(*) FROM dead_letters) FROM turns"
 _EXTENT: Final = "SELECT first_seq, coalesce(last_seq, ?) FROM turns WHERE conversation = ?"
 _TURN_MESSAGES: Final = f"""
@@ -92,9 +93,9 @@ def settle(db: apsw.Connection, key: int, answered: int) -> bool:
     return True
 
 
-def owed(db: apsw.Connection, after: int, limit: int) -> list[OwedTurn]:
+def owed(db: apsw.Connection, after: int, limit: int, before: int | None) -> list[OwedTurn]:
     """See TurnStore.owed, as with all below."""
-    return [OwedTurn(*row) for row in db.execute(_OWED, (after, limit))]
+    return [OwedTurn(*row) for row in db.execute(_OWED, (after, limit, before))]
 
 
 def backlog(db: apsw.Connection) -> Backlog:

@@ -65,8 +65,8 @@ class TimedStore:
     async def position(self, key: int, position: Position) -> int:
         return await self._in_time(self._store.position(key, position))
 
-    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
-        return await self._in_time(self._store.owed(after, limit))
+    async def owed(self, after: int, limit: int, before: int | None = None) -> list[OwedTurn]:
+        return await self._in_time(self._store.owed(after, limit, before))
 
     async def backlog(self) -> Backlog:
         return await self._in_time(self._store.backlog())

@@ -12,7 +12,8 @@ _EVERYTHING: Final = 0  # stands in `pauses` for all conversations; no conversat
 _OWED: Final = """
 SELECT t.conversation, c.id, t.first_seq, t.since, t.last_seq, t.attempts, t.next_at, t.last_error
 FROM turns t JOIN conversations c ON c.key = t.conversation
-WHERE t.conversation > $1 ORDER BY t.conversation LIMIT $2"""
+WHERE t.conversation > $1 AND ($3::bigint IS NULL OR (t.since < $3 AND t.next_at < $3))
+ORDER BY t.conversation LIMIT $2"""
 _BACKLOG: Final = "SELECT count(*), min(since), (SELECT count(*) FROM dead_letters) FROM turns"
 # One statement, since what is read belongs together.
 _TURN: Final = f"""
@@ -80,8 +81,8 @@ class OwedTables:
         self._readers = readers
         self._writers = writers
 
-    async def owed(self, after: int, limit: int) -> list[OwedTurn]:
-        return [OwedTurn(*row) for row in await self._readers.read(_OWED, after, limit)]
+    async def owed(self, after: int, limit: int, before: int | None = None) -> list[OwedTurn]:
+        return [OwedTurn(*row) for row in await self._readers.read(_OWED, after, limit, before)]
 
     async def backlog(self) -> Backlog:
         (row,) = await self._readers.read(_BACKLOG)

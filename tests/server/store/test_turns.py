@@ -95,6 +95,21 @@ async def test_what_is_owed_is_read_in_pages(new_store: NewStore) -> None:
 
 
 @asynchronous
+async def test_what_is_owed_for_long_is_told_from_what_has_just_begun_or_waits_for_its_next_try(
+    new_store: NewStore,
+) -> None:
+    async with opened(new_store()) as store:
+        old, new, tried = await create(store, "old", "new", "tried")
+        await save(store, chat(old, "m1", at=5), chat(new, "m1", at=20), chat(tried, "m1", at=6))
+        turn = await turn_of(store, tried)
+        assert turn is not None
+        await store.note_attempt(turn.failed(1, next_at=30, error="away"))
+        for before, expected in [(5, []), (6, ["old"]), (21, ["old", "new"]), (31, ["old", "new", "tried"])]:
+            found = await store.owed(0, 10, before)
+            assert [each.conversation_id for each in found] == expected
+
+
+@asynchronous
 async def test_without_a_responder_nothing_is_owed(new_store: NewStore) -> None:
     async with opened(new_store(owes_answers=False)) as store:
         (a,) = await create(store, "a")
