@@ -17,7 +17,8 @@ from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection, Room
 from server.runtime.signals.typing import TypingRelay
 
-_ABORTED: Final = {"aborted": True}
+ABORTED: Final = {"aborted": True}
+"""Data of the chunk that takes an answer back."""
 
 
 class Ended(NamedTuple):
@@ -208,7 +209,7 @@ class Streams:
         self._background = background
         self._max_length = config.max_length
         self._open: dict[Room, dict[str, Stream]] = {}
-        manager.when_live(self._catch_up)
+        manager.when_watching(self._catch_up)
 
     def open(
         self,
@@ -274,8 +275,8 @@ class Streams:
         self._typing.stop_ai(stream.room)
 
     def show(self, stream: Stream, piece: Piece) -> None:
-        """Offer a piece to the devices that have caught up; the others get all of it when they go live."""
-        self._fan_out.offer(stream.room.live, self._frame(stream, piece))
+        """Offer a piece to the devices that have caught up once; the others get all of it when they do."""
+        self._fan_out.offer(stream.room.watching, self._frame(stream, piece))
 
     def save(self, stream: Stream, finish: Finish | None) -> None:
         """Save what was shown; `Stream.saved` learns the outcome."""
@@ -296,7 +297,7 @@ class Streams:
         """Have the devices forget an answer: nothing will be saved under that id."""
         self._typing.stop_ai(room)
         chunk = MessageType.AI_RESPONSE_CHUNK
-        self._fan_out.signal(room, chunk, _ABORTED, room.ai_id, message_id=message_id)
+        self._fan_out.signal(room, chunk, ABORTED, room.ai_id, message_id=message_id)
 
     async def _save(self, stream: Stream, finish: Finish | None) -> None:
         result: Ended | Refused = FRAME_FAILED

@@ -42,6 +42,7 @@ class ConnectionManager:
         self._rooms: dict[str, Room] = {}
         self._on_left: list[Callable[[Connection], None]] = []
         self._on_live: list[Callable[[Connection], None]] = []
+        self._on_watching: list[Callable[[Connection], None]] = []
         self._on_changed: list[Callable[[Room], None]] = []
         self._is_traced = log.is_enabled_for(logging.DEBUG)
 
@@ -91,6 +92,7 @@ class ConnectionManager:
         del self._connections[info.connection_id]
         room.connections = _without(room.connections, connection)
         room.live = _without(room.live, connection)
+        room.watching = _without(room.watching, connection)
         if left := _without(self._users[info.user_id], connection):
             self._users[info.user_id] = left
         else:
@@ -120,6 +122,10 @@ class ConnectionManager:
         """From now on `tell` is called with each connection that has caught up."""
         self._on_live.append(tell)
 
+    def when_watching(self, tell: Callable[[Connection], None]) -> None:
+        """From now on `tell` is called with each connection that has caught up for the first time."""
+        self._on_watching.append(tell)
+
     def hold(self, conversation_id: str) -> Room:
         """The conversation's room, kept until `release`: what is saved meanwhile is not missed."""
         room = self._rooms.get(conversation_id)
@@ -139,6 +145,10 @@ class ConnectionManager:
             connection.room.live += (connection,)
             for tell in self._on_live:
                 tell(connection)
+            if connection not in connection.room.watching:
+                connection.room.watching += (connection,)
+                for tell in self._on_watching:
+                    tell(connection)
 
     def take_back(self, room: Room) -> tuple[Connection, ...]:
         """Those that were live: from now on no broadcast reaches them, until `go_live`."""

@@ -67,6 +67,7 @@ class Room:
         "last_seq",
         "live",
         "saving",
+        "watching",
     )
 
     def __init__(self, conversation_id: str) -> None:
@@ -79,6 +80,8 @@ class Room:
         # Tuples, replaced at each change, so that a loop over one may close a connection in it.
         self.connections: tuple[Connection, ...] = ()
         self.live: tuple[Connection, ...] = ()  # those that have caught up: broadcasts go to them
+        # Those that were live once, for the pieces of answers: who catches up anew has got all before.
+        self.watching: tuple[Connection, ...] = ()
         self.elsewhere = 0  # devices on other nodes, as far as is known
         self.saving: dict[str, PendingMessage] | None = None  # by message_id, until the store settled it
 
