@@ -25,6 +25,7 @@ class Kind(IntEnum):
     FORGOTTEN = 11  # a user of whom nothing is to be kept
     TAKEN = 12  # a device's place, while the registry could not be asked who had it
     SPREAD = 13  # a user whom the receiving node knows has come to another one too
+    STREAMS = 14  # its sender wants to know all that is shown of the streams being written
 
 
 class Envelope(NamedTuple):

@@ -4,6 +4,7 @@ The frequent ones are put together by hand: identifiers need no escaping (see `I
 only texts do. That costs a third of serialising a `WSMessage`; a test holds the two equal.
 """
 
+import re
 from typing import Any
 
 from pydantic_core import to_json
@@ -12,6 +13,8 @@ from server.core.model import Draft, Refused, StoredMessage
 from server.protocol import ACK_TEXT, SERVER_SENDER, ErrorInfo, MessageType, WSMessage
 
 _TYPE_ENDS = 40  # bytes: a WebSocket header of ten at most, and the first field
+# Behind the two to ten bytes of a WebSocket frame's head.
+_read_beginning = re.compile(rb'.{2,10}?\{"type":"(\w+)","message_id":"([^"]+)"', re.DOTALL).match
 _ACK_DATA = to_json(ACK_TEXT).decode()
 
 
@@ -31,6 +34,13 @@ def saved_message(conversation_id: str, seq: int, message: Draft | StoredMessage
 def is_answer(frame: bytes) -> bool:
     """Tell whether the frame of a saved message is an AI_RESPONSE; its type comes first."""
     return b'"type":"AI_RESPONSE"' in frame[:_TYPE_ENDS]
+
+
+def type_and_id(frame: bytes) -> tuple[str, str]:
+    """Read the type and the message_id of a saved message's frame, which begin it."""
+    found = _read_beginning(frame)
+    assert found is not None
+    return found[1].decode(), found[2].decode()
 
 
 def ack(conversation_id: str, message_id: str, seq: int | None, duplicate: bool, timestamp: str) -> bytes:

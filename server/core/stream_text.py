@@ -82,6 +82,39 @@ class StreamText:
         return piece.text if piece is not None else ""
 
 
+class HeardText:
+    """The text of an answer that another node writes, as far as it was heard of."""
+
+    __slots__ = ("_index", "_length", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._index = -1
+
+    def misses(self, piece: Piece) -> bool:
+        """Tell whether there is text before this piece that was not heard."""
+        return piece.offset > self._length
+
+    def add(self, piece: Piece) -> Piece | None:
+        """Take a piece before which nothing is missing; return what of it is new, None where nothing is."""
+        text = piece.text[self._length - piece.offset :]
+        if not text:
+            return None
+        news = Piece(text, max(piece.index, self._index + 1), self._length)
+        self._parts.append(text)
+        self._length += len(text)
+        self._index = news.index
+        return news
+
+    def whole(self) -> Piece | None:
+        """Return all of it as one piece from the beginning; None where there is none."""
+        if not self._parts:
+            return None
+        self._parts = ["".join(self._parts)]
+        return Piece(self._parts[0], self._index, 0)
+
+
 class ChunkFrame(Signal):
     """The frame of a piece, for the devices of a conversation; a later piece of its answer absorbs it."""
 

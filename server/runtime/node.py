@@ -11,6 +11,11 @@ from server.ports import Backplane, Member, MessageStore, Notifier, Responder
 from server.protocol.closing import KICKED
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.answers.cancellations import Cancellations
+from server.runtime.answers.cluster.cancellations import NodeCancellations
+from server.runtime.answers.cluster.deliveries import NodeNews, NodeReplays
+from server.runtime.answers.cluster.shared import Shared
+from server.runtime.answers.cluster.streams import NodeStreams
+from server.runtime.answers.cluster.turns import NodeTurns
 from server.runtime.answers.events import Events
 from server.runtime.answers.failing import Failures
 from server.runtime.answers.figures import AnswerFigures
@@ -252,6 +257,7 @@ class Node:
     def _build_answers(self) -> None:
         config = self._config
         is_service = self._responder is not None and config.turns.fixes_turns
+        shared = self._shared = self._share()
         self.speech = AISpeech(
             self.store,
             self.delivery,
@@ -260,8 +266,9 @@ class Node:
             self.simulated,
             self._is_news,
             self._wake_news,
+            None if shared is None else shared.is_elsewhere,
         )
-        self.streams = Streams(
+        parts = (
             self.manager,
             self.replies,
             self.fan_out,
@@ -270,6 +277,7 @@ class Node:
             self.background,
             config.streams,
         )
+        self.streams = Streams(*parts) if shared is None else NodeStreams(*parts, shared)
         gate = self._gate if is_service else None
         self._failures = Failures(self.store, self.fan_out, self.metrics, config.turns.retry, self._gate)
         self.turns: Turns | None = None
@@ -277,14 +285,25 @@ class Node:
         if self._responder is not None:
             self._build_turns(self._responder, gate)
         cancellations = Cancellations(self.store, self.streams, self.turns)
-        self.handlers.when_cancelled(cancellations.cancel)
+        self.handlers.when_cancelled(
+            cancellations.cancel
+            if self.cluster is None
+            else NodeCancellations(cancellations, self.manager, self.cluster).cancel
+        )
         self._build_events()
         self.deliveries = Deliveries(self.store, self._gate, self._replays)
         self.answer_figures = AnswerFigures(self.store, self.streams, self.metrics, self._gate)
 
+    def _share(self) -> Shared | None:
+        """Make what the parts need that answer where there are other nodes."""
+        if self.cluster is None:
+            return None
+        config = self._config
+        return Shared(self.cluster, self.manager, self.replies, self.store, self.background, config.node_ttl)
+
     def _build_turns(self, responder: Responder, gate: Gate | None) -> None:
         config, patience = self._config.turns, self._config.ai_typing_timeout
-        self.turns = Turns(
+        parts = (
             self.manager,
             self.conversations,
             self.store,
@@ -301,9 +320,11 @@ class Node:
             self._failures,
             gate,
         )
+        shared = self._shared
+        self.turns = Turns(*parts) if shared is None else NodeTurns(*parts, shared=shared)
         self.delivery.on_chat = self.turns.message_saved
         if gate is not None:
-            self._replays = Replays(
+            letters = (
                 self.manager,
                 self.conversations,
                 self.store,
@@ -314,18 +335,18 @@ class Node:
                 config.history,
                 patience,
             )
+            self._replays = Replays(*letters) if shared is None else NodeReplays(*letters, shared=shared)
 
     def _build_events(self) -> None:
-        wanted = self._config.service
+        wanted, shared = self._config.service, self._shared
         self._news: UndeliveredNews | None = None
         self._events: Events | None = None
         if self._service is None or self._gate is None:
             return
         if UNDELIVERED in wanted.events:
             backoff = self._config.turns.retry.backoff
-            self._news = UndeliveredNews(
-                self.store, self._service, self._failures, self._gate, wanted.attempts, backoff
-            )
+            news = (self.store, self._service, self._failures, self._gate, wanted.attempts, backoff)
+            self._news = UndeliveredNews(*news) if shared is None else NodeNews(*news, shared=shared)
         if others := wanted.events - {UNDELIVERED}:
             self._events = Events(self._service, self._gate, self.ids, self.metrics, others)
             self._events.listen(self.manager, self.typing, self.receipts)

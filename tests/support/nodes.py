@@ -7,6 +7,7 @@ from typing import Any
 from server.backplane.redis import RedisBackplane
 from server.core.rate_limit import RateLimiter
 from server.ports import MessageStore
+from server.runtime.nodes.members import Members
 from tests.support.stage import Stage
 
 NODE_TTL = 0.5
@@ -36,6 +37,18 @@ class StageNode(Stage):
         parts["limiter"] = limit and RateLimiter(limit, 60.0)
         parts["signal_limiter"] = signals and RateLimiter(signals, 60.0)
         super().__init__(store, backplane=self.backplane, **({"node_ttl": NODE_TTL} | parts))
+
+    @property
+    def members(self) -> Members:
+        """The nodes that this one knows of."""
+        assert self.node.cluster is not None
+        return self.node.cluster.members
+
+
+async def die(stage: StageNode) -> None:
+    """End a node as a kill would: without a goodbye to the others or to its devices."""
+    await stage.background.stop()
+    await stage.backplane.close()
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from server.core.model import MESSAGE_ID_CONFLICT, STORE_UNAVAILABLE, Outcome, Refused, StoredMessage
@@ -43,7 +43,8 @@ class AISpeech:
     """`typing_delay`: the shortest and the longest seconds for which the AI is seen typing.
 
     `is_news`: whether a message that is saved now is to be told as undelivered, see TurnStore; `on_news` is
-    called once it is saved.
+    called once it is saved. `is_elsewhere`: whether the user has a device on another node; None where
+    there is none.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class AISpeech:
         simulated: SimulatedStatus | None = None,
         is_news: Callable[[Room], bool] = lambda room: False,
         on_news: Callable[[], None] = lambda: None,
+        is_elsewhere: Callable[[Room], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._delivery = delivery
@@ -63,6 +65,7 @@ class AISpeech:
         self._simulated = simulated
         self._is_news = is_news
         self._on_news = on_news
+        self._is_elsewhere = is_elsewhere
 
     async def show_typing(self, room: Room) -> None:
         """Let the AI of a held room be seen typing for a random time; its message ends it."""
@@ -89,6 +92,9 @@ class AISpeech:
         where none is stored under its id.
         """
         self._show_online(room)
+        is_news = self._is_news(room)
+        if is_news and self._is_elsewhere is not None:
+            is_news = not await self._is_elsewhere(room)
         waiter, now = _Waiter(), time.monotonic()
         message = PendingMessage(
             room.key,
@@ -100,7 +106,7 @@ class AISpeech:
             now,
             finish=finish,
             answers=answers,
-            undelivered=self._is_news(room),
+            undelivered=is_news,
             room=room,
             waiters=[(waiter, now)],
         )

@@ -68,16 +68,20 @@ class Replays:
             await self._asked.wait()
             self._asked.clear()
             try:
-                while letters := await self._store.replays(_AT_A_TIME):
-                    faults = await asyncio.gather(*map(self._send, letters))
-                    if fault := next(filter(None, faults), None):
-                        raise fault  # now that the others are through: none is sent twice at a time
+                await self._send_all()
                 failures = 0
             except StoreUnavailable as fault:
                 failures += 1
                 log.warning("dead letters could not be sent again", error=str(fault))
                 await asyncio.sleep(backoff.pause(failures, random.random()))
                 self._asked.set()
+
+    async def _send_all(self) -> None:
+        """Raises StoreUnavailable."""
+        while letters := await self._store.replays(_AT_A_TIME):
+            faults = await asyncio.gather(*map(self._send, letters))
+            if fault := next(filter(None, faults), None):
+                raise fault  # now that the others are through: none is sent twice at a time
 
     async def _send(self, letter: DeadLetter) -> StoreUnavailable | None:
         try:

@@ -35,8 +35,8 @@ log = structlog.get_logger()
 
 MAX_MESSAGES: Final = 200  # of one turn; the rest is the next one
 # Conversations that are taken up at a time after a start; the others wait in the store.
-_MAX_RESUMED: Final = 1000
-_RESUME_PAGE: Final = 200
+MAX_RESUMED: Final = 1000
+RESUME_PAGE: Final = 200
 _RESUME_PAUSE: Final = 0.5  # seconds between two looks at whether more can be taken up
 
 
@@ -109,11 +109,11 @@ class Turns:
         after, failures = 0, 0
         while True:
             try:
-                page = await self._store.owed(after, _RESUME_PAGE)
+                page = await self._store.owed(after, RESUME_PAGE)
                 for owed in page:
                     await self._resume(owed)
                     after = owed.conversation_key
-                if len(page) < _RESUME_PAGE:
+                if len(page) < RESUME_PAGE:
                     return
                 failures = 0
             except StoreUnavailable as fault:
@@ -122,7 +122,7 @@ class Turns:
                 await asyncio.sleep(self._config.retry.backoff.pause(failures, random.random()))
 
     async def _resume(self, owed: OwedTurn) -> None:
-        while len(self._dialogues) >= _MAX_RESUMED:  # noqa: ASYNC110  # who ends them has no event for it
+        while len(self._dialogues) >= MAX_RESUMED:  # noqa: ASYNC110  # who ends them has no event for it
             await asyncio.sleep(_RESUME_PAUSE)
         room = self._manager.hold(owed.conversation_id)
         try:
@@ -204,13 +204,17 @@ class Turns:
                 dialogue.turn = new_turn()  # it was taken back, or there is more than one turn may hold
             dialogue.begin_anew()
         except Exception as fault:
-            self._typing.stop_ai(dialogue.room)
-            pause = await self._failures.note(dialogue, fault)
+            pause = await self._judge(dialogue, fault)
         finally:
             if dialogue.slot is not None:
                 dialogue.slot.over()
             dialogue.answering = dialogue.attempt = dialogue.slot = None
             self._go_on(dialogue, pause)
+
+    async def _judge(self, dialogue: Dialogue, fault: Exception) -> float:
+        """Return the seconds until the next try."""
+        self._typing.stop_ai(dialogue.room)
+        return await self._failures.note(dialogue, fault)
 
     async def _enter(self, dialogue: Dialogue) -> None:
         """Wait until the service may be called, where one answers, or the user wants no answer any more."""
@@ -289,7 +293,7 @@ class Turns:
     async def _try(self, dialogue: Dialogue, turn: Turn, is_first: bool) -> Verdict:
         room, loop = dialogue.room, asyncio.get_running_loop()
         typing_ends = loop.time()
-        stream = self._streams.open(room, dialogue.answer_id(turn.last_seq), answers=turn.last_seq)
+        stream = self._streams.open(room, self._answer_id(dialogue, turn.last_seq), answers=turn.last_seq)
         if stream is None:
             raise ResponderFailed("the answer is being written by somebody else", FailureKind.UPSTREAM_ERROR)
         if is_first:
@@ -303,6 +307,9 @@ class Turns:
             dialogue.attempt = None
             stream.abort(FRAME_FAILED)
             dialogue.retracted += stream.is_shown
+
+    def _answer_id(self, dialogue: Dialogue, seq: int) -> str:
+        return dialogue.answer_id(seq)
 
     async def _show_reading(self, room: Room, turn: Turn) -> None:
         await self._receipts.ai_read(room, ReadUpTo(None, turn.last_seq))

@@ -116,8 +116,9 @@ class RoomChannels:
             self._lingering.set(room.conversation_id, time.monotonic() + _LINGER)
 
     def _leave(self, conversation_id: str) -> None:
-        room = self._manager.room(conversation_id)
-        if (room is None or not room.connections) and conversation_id in self._listening:
+        if self._manager.room(conversation_id) is not None:  # somebody is in it, or writes to it
+            self._lingering.set(conversation_id, time.monotonic() + _LINGER)
+        elif conversation_id in self._listening:
             del self._listening[conversation_id]
             self._channels.unsubscribe(conversation_channel(conversation_id))
             for tell in self._on_unheard:

@@ -105,6 +105,7 @@ class Cluster(Alone):
     def start(self) -> None:
         """Run what goes on by itself."""
         self._ground.background.run(self.members.run(), "members")
+        self._ground.background.run(self.members.watch(), "watch-for-standstill")
         self._ground.background.run(self.places.renew(), "renew-places")
         self._ground.background.run(self._sweep.run(), "sweep")
 

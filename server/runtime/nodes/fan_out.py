@@ -22,6 +22,7 @@ from server.runtime.rooms.room import Connection, Room
 # few milliseconds, more under load, which reading the store would add to.
 _PATIENCE: Final = 0.1  # seconds
 
+MessageHeard = Callable[[Room, int, str, str], None]
 SignalHeard = Callable[[Room, dict[str, Any]], None]
 
 
@@ -48,6 +49,8 @@ class NodeFanOut(FanOut):
         self._holes: Timers[Room] = Timers(self._give_up)
         self._unsent: dict[str, tuple[int, str]] = {}  # newest seq and epoch, by conversation
         self._on_signal: list[SignalHeard] = []
+        self._on_heard: list[MessageHeard] = []
+        self._on_said: list[MessageHeard] = []
         self._on_answer: Callable[[Room], None] = lambda room: None
         self._on_doubt: Callable[[Room], None] = lambda room: None
         manager.when_live(self._joined)
@@ -57,6 +60,17 @@ class NodeFanOut(FanOut):
     def when_signalled(self, tell: SignalHeard) -> None:
         """From now on `tell` is called with each signal of another node: its room, type, key and data."""
         self._on_signal.append(tell)
+
+    def when_said(self, tell: MessageHeard) -> None:
+        """From now on `tell` is called before an AI_RESPONSE that was saved here is delivered, likewise."""
+        self._on_said.append(tell)
+
+    def when_heard(self, tell: MessageHeard) -> None:
+        """From now on `tell` is called before a message that another node saved is delivered.
+
+        With its room, seq, type and message_id.
+        """
+        self._on_heard.append(tell)
 
     def when_answered(self, tell: Callable[[Room], None]) -> None:
         """From now on `tell` is called before an AI_RESPONSE that another node saved is delivered."""
@@ -70,6 +84,9 @@ class NodeFanOut(FanOut):
 
     def message(self, room: Room, seq: int, frame: bytes) -> None:
         """Broadcast what a commit here saved, to the devices here first."""
+        if self._on_said and payloads.is_answer(frame):
+            for tell in self._on_said:
+                tell(room, seq, *payloads.type_and_id(frame))
         self._take(room, seq, frame)
         self._publish(room.conversation_id, seq, room.epoch, frame)
 
@@ -114,6 +131,8 @@ class NodeFanOut(FanOut):
         elif envelope.frame:
             if payloads.is_answer(envelope.frame):
                 self._on_answer(room)
+            for tell in self._on_heard:
+                tell(room, seq, *payloads.type_and_id(envelope.frame))
             self._take(room, seq, envelope.frame)
         else:
             self.found(room, seq)

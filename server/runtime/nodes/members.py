@@ -39,6 +39,7 @@ class Members:
         self._judges_from = self._beaten  # from then on, who is not heard is gone
         self._on_gone: list[Callable[[str], None]] = []
         self._on_lost: list[Callable[[], None]] = []
+        self._on_woken: list[Callable[[], None]] = []
         self._gone: set[str] = set()
 
     @property
@@ -70,6 +71,19 @@ class Members:
         was taken to be gone is back.
         """
         self._on_lost.append(tell)
+
+    def when_woken(self, tell: Callable[[], None]) -> None:
+        """From now on `tell` is called when this node was stopped for longer than `node_ttl`."""
+        self._on_woken.append(tell)
+
+    async def watch(self) -> None:
+        """Finds out that this node was stopped, until cancelled."""
+        while True:
+            asleep = time.monotonic()
+            await asyncio.sleep(self._pause)
+            if time.monotonic() - asleep >= self._node_ttl:
+                for tell in self._on_woken:
+                    tell()
 
     async def run(self) -> None:
         """Beats until cancelled."""

@@ -35,7 +35,7 @@ class SignalHandlers:
         self._receipts = receipts
         self._background = background
         self._tokens = tokens
-        self._cancel: Callable[[Room, str | None], Awaitable[bool]]
+        self._cancel: Callable[[Room, str | None], Awaitable[bool | Refused]]
 
     def typing(self, connection: Connection, frame: ClientFrame) -> Refused | None:
         is_typing = typing_of(frame.data)
@@ -64,8 +64,10 @@ class SignalHandlers:
         self._answer_later(connection, frame.message_id, done, "The response could not be stopped; try again")
         return None
 
-    def when_cancelled(self, cancel: Callable[[Room, str | None], Awaitable[bool]]) -> None:
-        """From now on `cancel` stops the response with that id, or all of the room; False where none is.
+    def when_cancelled(self, cancel: Callable[[Room, str | None], Awaitable[bool | Refused]]) -> None:
+        """From now on `cancel` stops the response with that id, or all of the room.
+
+        Its result is False where none is, or says why that is not known.
 
         What it can do at once it does at its call: what the device says next is not meant.
         """
@@ -86,8 +88,11 @@ class SignalHandlers:
         return None
 
     @staticmethod
-    async def _cancelled(is_stopped: Awaitable[bool]) -> Refused | None:
-        return None if await is_stopped else invalid("data: no response is being written or prepared")
+    async def _cancelled(stopping: Awaitable[bool | Refused]) -> Refused | None:
+        is_stopped = await stopping
+        if isinstance(is_stopped, Refused):
+            return is_stopped
+        return None if is_stopped else invalid("data: no response is being written or prepared")
 
     def _answer_later(
         self, connection: Connection, frame_id: str, done: Coroutine[Any, Any, object], unsaved: str

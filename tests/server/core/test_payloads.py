@@ -80,3 +80,11 @@ def test_a_signal_without_data_has_none() -> None:
 @given(st.lists(st.binary(max_size=300) | st.integers(0, 70_000).map(bytes), max_size=8))
 def test_what_was_framed_is_found_again(payloads: list[bytes]) -> None:
     assert list(payloads_of(b"".join(map(text_frame, payloads)))) == payloads
+
+
+@given(identifiers, seqs, messages, stamps)
+def test_type_and_id_of_a_saved_message_are_read_from_its_frame(
+    conversation_id: str, seq: int, message: StoredMessage, stamp: str
+) -> None:
+    frame = text_frame(payloads.saved_message(conversation_id, seq, message, stamp))
+    assert payloads.type_and_id(frame) == (message.type, message.message_id)
