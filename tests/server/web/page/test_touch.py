@@ -49,6 +49,7 @@ def test_beside_the_chat_stands_how_much_is_unread_in_others(
     scripted.conversations = [sam | {"unread": 3}]
     page = open_chat(scripted, viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
     back = page.get_by_role("button", name="All chats")
+    expect(back.locator(".badge")).to_be_visible()
     expect(back).to_have_text("All chats3 unread")
     scripted.conversations = [sam | {"unread": 0}]
     page.reload()
