@@ -25,6 +25,7 @@ from server.runtime.nodes.presence import NodePresence
 from server.runtime.nodes.rates import NodeLimiter
 from server.runtime.nodes.receiver import NodeReceiver
 from server.runtime.nodes.requests import Facts, NoAnswer, Requests
+from server.runtime.nodes.spread import Spread
 from server.runtime.nodes.sweep import Sweep
 from server.runtime.nodes.switchboard import ALL_NODES, Switchboard, node_channel
 from server.runtime.nodes.typing import NodeTyping
@@ -68,6 +69,7 @@ class Cluster(Alone):
             background,
             session_ttl,
         )
+        self.spread = Spread(manager, self.switchboard)
         self._sweep = Sweep(manager, ground.store, self.fan_out, background, node_ttl)
         self._build_counts()
         self._look_after_the_backplane()
@@ -157,6 +159,7 @@ class Cluster(Alone):
             self.fan_out,
             self.places,
             self.counts,
+            self.spread,
             limits,
         )
 
@@ -186,7 +189,7 @@ class Cluster(Alone):
             limiter,
             signal_limiter,
             limits,
-            self.places,
+            self.spread,
         )
 
     def presence(self) -> NodePresence:

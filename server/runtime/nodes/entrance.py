@@ -10,6 +10,7 @@ from server.runtime.nodes.channels import RoomChannels
 from server.runtime.nodes.counts import Counts
 from server.runtime.nodes.fan_out import NodeFanOut
 from server.runtime.nodes.places import Places
+from server.runtime.nodes.spread import Spread
 from server.runtime.rooms.room import Connection, Room
 from server.runtime.rooms.sessions import Seat
 
@@ -26,6 +27,7 @@ class NodeEntrance(Entrance):
         fan_out: NodeFanOut,
         places: Places,
         counts: Counts,
+        spread: Spread,
         limits: ConnectionLimits,
     ) -> None:
         super().__init__(conversations, ids, auto_create)
@@ -33,6 +35,7 @@ class NodeEntrance(Entrance):
         self._fan_out = fan_out
         self._places = places
         self._counts = counts
+        self._spread = spread
         self._limits = limits
 
     async def open(self, room: Room, request: JoinRequest) -> Conversation | Refusal:
@@ -60,6 +63,7 @@ class NodeEntrance(Entrance):
                 self._places.gave_up(seat)
                 return refusal
             self._counts.learn(room, places)
+            self._spread.came(request.user_id, entered)
         return seat
 
     def came_in(self, connection: Connection) -> None:

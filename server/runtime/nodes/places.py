@@ -17,7 +17,7 @@ from server.runtime.base.background import Background
 from server.runtime.base.batches import in_batches
 from server.runtime.nodes.members import Members
 from server.runtime.nodes.requests import Facts, NoAnswer, Requests
-from server.runtime.nodes.switchboard import Switchboard, conversation_channel, conversation_of, node_channel
+from server.runtime.nodes.switchboard import Switchboard, conversation_channel, conversation_of
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Connection
 from server.runtime.rooms.sessions import Seat, Sessions
@@ -70,21 +70,15 @@ class Places:
         self._places: dict[str, Place] = {}  # by connection_id
         self._unasked: set[str] = set()  # those of them that the registry did not give
         self._arrivals: dict[str, _Arrival] = {}  # likewise
-        self._spread: set[str] = set()  # users who have, or had a moment ago, devices on other nodes too
         self._on_gave_up: Callable[[str], None] = lambda conversation_id: None
         manager.when_left(self._left)
         members.when_lost(self.restore_all)
         requests.serve("replace", self._replace)
         switchboard.on(Kind.TAKEN, self._heard_taken)
-        switchboard.on(Kind.SPREAD, self._heard_spread)
 
     def when_gave_up(self, tell: Callable[[str], None]) -> None:
         """From now on `tell` is called with the conversation where a place was taken by nobody in the end."""
         self._on_gave_up = tell
-
-    def is_spread(self, user_id: str) -> bool:
-        """Tell whether the user may have devices on other nodes."""
-        return user_id in self._spread
 
     def alive(self, places: Iterable[Place]) -> list[Place]:
         """Return those that are not of dead nodes, which are forgotten."""
@@ -146,14 +140,16 @@ class Places:
         arrival = self._arrivals.pop(seat.connection_id)
         arrival.is_over.set()
         self._registry.leave(arrival.place, self._session_ttl)
-        self._forget_spread(arrival.place.user_id)
         self._on_gave_up(arrival.place.conversation_id)
 
     async def _enter(self, arrival: _Arrival) -> Entered | None:
         entered = asyncio.ensure_future(self._registry.enter(arrival.place))
-        done, _ = await asyncio.wait([entered], timeout=_BOUND)
-        if not done:
-            self._background.run(self._come_late(arrival, entered), "enter-late")
+        try:
+            await asyncio.wait([entered], timeout=_BOUND)
+        finally:
+            if not entered.done():
+                self._background.run(self._come_late(arrival, entered), "enter-late")
+        if not entered.done():
             return None
         try:
             found = entered.result()
@@ -161,7 +157,6 @@ class Places:
             return None
         arrival.place = dataclasses.replace(arrival.place, generation=found.generation)
         arrival.is_known = True
-        self._note_spread(arrival.place.user_id, found)
         return found
 
     async def _come_late(self, arrival: _Arrival, entered: Awaitable[Entered]) -> None:
@@ -200,21 +195,6 @@ class Places:
             )
             return left
 
-    def _note_spread(self, user_id: str, entered: Entered) -> None:
-        others = {place.node_id for place in entered.places} - {self._node_id}
-        if others or entered.replaced or entered.session:
-            self._spread.add(user_id)
-        for node_id in others:
-            self._switchboard.publish(node_channel(node_id), Kind.SPREAD, facts_head({"user_id": user_id}))
-
-    def _forget_spread(self, user_id: str) -> None:
-        if not self._manager.devices_of(user_id):
-            self._spread.discard(user_id)
-
-    def _heard_spread(self, channel: str, envelope: Envelope) -> None:
-        if self._manager.devices_of(user_id := envelope.facts["user_id"]):
-            self._spread.add(user_id)
-
     def _remember(self, place: Place, session: LeftSession | None) -> None:
         if session is not None:
             now = time.monotonic()
@@ -244,7 +224,6 @@ class Places:
 
     def _left(self, connection: Connection) -> None:
         self._unasked.discard(connection.info.connection_id)
-        self._forget_spread(connection.info.user_id)
         if (place := self._places.pop(connection.info.connection_id, None)) is not None:
             self._registry.leave(_with_session(place, connection), self._session_ttl)
 

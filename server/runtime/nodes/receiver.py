@@ -7,8 +7,8 @@ from server.core.rate_limit import RateLimiter
 from server.runtime.base.background import Background
 from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.receiver import FrameLimits, Receiver, rate_limited
-from server.runtime.nodes.places import Places
 from server.runtime.nodes.rates import NodeLimiter, wait_of
+from server.runtime.nodes.spread import Spread
 from server.runtime.rooms.replies import Replies
 from server.runtime.rooms.room import Connection, PendingMessage
 from server.runtime.signals.handlers import SignalHandlers
@@ -30,18 +30,18 @@ class NodeReceiver(Receiver):
         limiter: NodeLimiter,
         signal_limiter: RateLimiter | None,
         limits: FrameLimits,
-        places: Places,
+        spread: Spread,
     ) -> None:
         super().__init__(replies, delivery, typing, signals, background, limiter, signal_limiter, limits)
         self._counts = limiter
-        self._places = places
+        self._spread = spread
         self._submit = self._submit_counted
         self._last: dict[str, asyncio.Future[None]] = {}  # of each user, when the newest one was decided
 
     def _submit_counted(self, save: PendingMessage) -> None:
         user_id, count = save.sender, self._counts.last_count
         before = self._last.get(user_id)
-        if before is None and (count is None or not self._places.is_spread(user_id)):
+        if before is None and (count is None or user_id not in self._spread):
             self._delivery.submit(save)
             return
         decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -230,3 +230,17 @@ async def test_a_user_with_devices_on_two_nodes_comes_online_once_and_goes_offli
         await until(lambda: len(notes.events) == 2)
         await asyncio.sleep(0.05)
         assert notes.events == ["user_online", "user_offline"]
+
+
+@asynchronous
+async def test_who_gives_up_while_it_comes_in_leaves_no_place_behind(valkey: ValkeyServer) -> None:
+    with tcp_proxy(valkey.port) as proxy:
+        async with nodes(MemoryStore(), valkey.url(), valkey.url(proxy.port)) as (one, two):
+            await two.join("watch")
+            proxy.delay(0.1)
+            joining = asyncio.create_task(two.ask_to_join(FakeSocket(), "phone"))
+            await asyncio.sleep(0.15)
+            joining.cancel()
+            await asyncio.wait([joining])
+            await asyncio.sleep(0.5)
+            assert (await one.node.presence.of("kai")).devices == 1
