@@ -1,8 +1,13 @@
 """The application's own service as a responder, against a real one."""
 
+import contextlib
 import json
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +18,7 @@ from server.ports import Responder, ResponderFailed
 from server.protocol import Finish
 from tests.server.ai.responder_contract import ResponderContract, answer, pieces_of, turn
 from tests.support.asynchronous import asynchronous
+from tests.support.certificates import make_certificates
 from tests.support.webhook_service import SECRET, Reply, WebhookService, refusal, webhook_service
 
 STREAM = Reply(headers={"Content-Type": "text/plain"}, chunks=[b"Hel", 0.01, b"lo"])
@@ -149,6 +155,25 @@ async def test_no_beginning_of_a_secret_is_told_where_the_rest_was_cut_off(servi
     for reply in (Reply(500, body), Reply(body=body, headers={"Content-Type": "text/html"})):
         assert SECRET[:8] not in str(await failure(service, reply))
         assert SECRET.removeprefix("whsec_")[:8] not in str(await failure(service, reply))
+
+
+@asynchronous
+async def test_a_service_whose_certificate_nobody_vouches_for_is_told_nothing(
+    service: WebhookService, tmp_path: Path
+) -> None:
+    context = make_certificates(tmp_path).server
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_accept, args=(listening, context), daemon=True).start()
+        asked = caller(service, url=f"https://127.0.0.1:{listening.getsockname()[1]}/turns")
+        with pytest.raises(ResponderFailed, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            await pieces_of(asked, turn("Hi"))
+        assert caught.value.kind is FailureKind.UNREACHABLE
+        await asked.close()
+
+
+def _accept(listening: socket.socket, context: ssl.SSLContext) -> None:
+    with contextlib.suppress(OSError), listening.accept()[0] as plain:
+        context.wrap_socket(plain, server_side=True)
 
 
 @asynchronous

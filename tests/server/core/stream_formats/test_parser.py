@@ -248,6 +248,7 @@ def test_a_byte_order_mark_hides_no_event() -> None:
         ("<<think>a</think>b", "<b"),
         ("<think>a</thi</think>b", "b"),
         ("a</think>b", "a</think>b"),
+        ("<think>a</thi", ""),
         (" \n<think>a</think>\n\n b ", "b "),
     ],
 )
