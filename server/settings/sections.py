@@ -150,7 +150,7 @@ class Backplane(Section):
     """How several nodes hear of each other's messages."""
 
     url: BackplaneUrl = ""
-    """redis://HOST:PORT or rediss:// (Redis, Valkey), redis+cluster:// (sharded); "" is this process only."""
+    """redis://HOST:PORT or rediss:// (redis+cluster:// is not built yet); "" is this node alone."""
     node_ttl: SomeSeconds = 5.0
     """Seconds of silence after which a node counts as gone."""
 

@@ -42,5 +42,5 @@ def parse_address(url: str) -> Address:
         found: Any = Redis.from_url(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]
         tls = found.ssl_context.get() if isinstance(found, SSLConnection) else None
     except (RedisError, ValueError, TypeError, OSError) as fault:
-        raise BackplaneUnavailable(f"backplane.url: {fault}") from None
+        raise BackplaneUnavailable(str(fault)) from None
     return Address(found.host, int(found.port), tls, found.username or "", found.password or "", found.db)

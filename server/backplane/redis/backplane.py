@@ -40,6 +40,7 @@ class RedisBackplane(RedisRegistry):
         self._listener: BackplaneListener | None = None
         self._links: tuple[Link, ...] = ()
         self._lost = asyncio.Event()
+        self._told = ""  # why it cannot be reached: said once, not at every try
         self._upkeep: asyncio.Task[None] | None = None
 
     @property
@@ -92,16 +93,22 @@ class RedisBackplane(RedisRegistry):
                 commands = await self._connect()
         except (OSError, BackplaneUnavailable, TimeoutError) as fault:
             self._disconnect()
-            log.warning("the backplane cannot be reached", reason=str(fault) or "no answer")
+            self._say_why(str(fault) or "no answer")
             return False
         except asyncio.CancelledError:
             self._disconnect()
             raise
         self._commands = commands
+        self._told = ""
         log.info("the backplane is there")
         assert self._listener is not None
         self._listener.came_back()
         return True
+
+    def _say_why(self, reason: str) -> None:
+        if reason != self._told:
+            self._told = reason
+            log.warning("the backplane cannot be reached", reason=reason)
 
     async def _connect(self) -> Link:
         commands = Link(self._lost_one, self._refused)

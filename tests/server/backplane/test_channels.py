@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from server.ports import BackplaneUnavailable
-from tests.support.asynchronous import on_uvloop, until
+from tests.support.asynchronous import asynchronous, on_uvloop, until
 from tests.support.backplane import Heard, backplane
 from tests.support.tcp_proxy import Way, tcp_proxy
 from tests.support.valkey_server import ValkeyServer
@@ -114,7 +114,7 @@ async def test_databases_part_deployments_that_share_a_service(valkey: ValkeySer
     assert (one.payloads, two.payloads) == ([b"one"], [b"two"])
 
 
-@on_uvloop
+@asynchronous  # uvloop would join the writes of a turn by itself
 async def test_all_of_a_turn_of_the_loop_leave_in_one_write(valkey: ValkeyServer) -> None:
     async with backplane(valkey.url()) as a:
         await a.last_seen("ann")

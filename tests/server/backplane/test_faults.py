@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from server.backplane.redis import RedisBackplane
 from server.ports import BackplaneUnavailable
@@ -239,6 +240,23 @@ async def test_tls_is_spoken_with_those_who_can_prove_who_they_are(
         async with backplane(url, doubtful) as b:
             assert not b.is_connected
     assert doubtful.events == []
+
+
+@on_uvloop
+async def test_why_it_cannot_be_reached_is_said_once(valkey: ValkeyServer) -> None:
+    heard = Heard()
+    with tcp_proxy(valkey.port) as proxy, capture_logs() as logs:
+        proxy.refuse()
+        async with backplane(valkey.url(proxy.port), heard):
+            await asyncio.sleep(0.5)  # some tries more
+            proxy.accept()
+            await until(lambda: heard.events == ["back"])
+            proxy.refuse()
+            proxy.cut()
+            await asyncio.sleep(0.5)
+    told = [entry["event"] for entry in logs]
+    unreachable = "the backplane cannot be reached"
+    assert told == [unreachable, "the backplane is there", "the backplane is lost", unreachable]
 
 
 def test_a_password_is_asked_for() -> None:

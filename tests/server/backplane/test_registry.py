@@ -180,6 +180,8 @@ async def test_a_rate_lets_so_many_through_in_any_window_whichever_the_node(valk
         assert await a.count(Rate("joins", 1, 0.4), "ann") is None
         await asyncio.sleep(0.41)
         assert await b.count(rate, "ann") is None
+        with redis.Redis(port=valkey.port) as client:
+            assert client.llen("chatctl:{ann}:rate:messages") <= rate.most
 
 
 @on_uvloop
