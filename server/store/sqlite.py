@@ -52,7 +52,7 @@ log = structlog.get_logger()
 # batch where such commits have been quick; and never longer than that, since any of them may be the one that
 # the disk holds up.
 _QUICK_SECONDS: Final = 0.002
-_PATIENCE_SECONDS: Final = 0.002
+_PATIENCE: Final = 2  # milliseconds
 _SMALL_BATCH: Final = 16
 _OPEN_MS: Final = 10_000  # for another process that writes to let us in
 _READ_MS: Final = 1_000  # the same for a read, which only the repair after a crash holds up
@@ -145,7 +145,7 @@ class SqliteStore:
         except SchemaTooNew:
             self._lock.release()
             raise
-        self._thread = Worker("sqlite-writer", _PATIENCE_SECONDS)
+        self._thread = Worker("sqlite-writer", _PATIENCE)
         self._reader_thread = Worker("sqlite-reader")
         self._upkeep = SqliteUpkeep(
             self._thread,

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import os
-import socket
-import struct
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -66,22 +65,25 @@ class _AwaitedJob(_Job[R]):
 class Worker:
     """Jobs run in the order of their submission; so do their results arrive.
 
-    Leaner than an executor, whose futures cost more than a small commit. `patience`: seconds that the loop
-    stands still for a job of `submit_and_wait`; the kernel rounds them up to its tick.
+    Leaner than an executor, whose futures cost more than a small commit. `patience`: milliseconds that the
+    loop stands still at most for a job of `submit_and_wait`.
 
     Thread and loop wake each other by file descriptors, since a system call is made without the
     interpreter's lock: the other side finds it free. Woken by a lock of Python's, it would wait for that a
     second time, which costs a third of a small commit.
     """
 
-    def __init__(self, name: str, patience: float = 0.001) -> None:
+    def __init__(self, name: str, patience: int = 1) -> None:
         self._jobs: deque[list[_Job[Any]] | _AwaitedJob[Any] | None] = deque()
         self._gathered: list[_Job[Any]] = []
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._woken, self._wake = os.pipe()  # a byte, or several: there are jobs
-        self._done, self._do_tell = _with_timeout(patience)  # a byte: the awaited job is done
+        self._done, self._do_tell = os.pipe()  # a byte: the awaited job is done
         os.set_blocking(self._wake, False)
+        self._patience = patience
+        self._poll = select.poll()  # waits by the clock; a timeout of a socket is rounded up to some ticks
+        self._poll.register(self._done, select.POLLIN)
         self.pending = 0  # jobs whose results the event loop does not have yet
         # A daemon: a thread that is stuck in a system call must not keep the process from its end.
         threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -149,10 +151,9 @@ class Worker:
             os.write(self._wake, _BYTE)
 
     def _is_told(self) -> bool:
-        try:
-            os.read(self._done, 1)
-        except BlockingIOError:
+        if not self._poll.poll(self._patience):
             return False
+        os.read(self._done, 1)
         return True
 
     def _run(self) -> None:
@@ -189,11 +190,3 @@ class Worker:
         if not job.was_taken:
             self._is_told()  # which nobody has read
             self._end([job])
-
-
-def _with_timeout(seconds: float) -> tuple[int, int]:
-    """Two ends of a socket pair; a read from the first raises BlockingIOError after so many seconds."""
-    ours, theirs = socket.socketpair()
-    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-    return ours.detach(), theirs.detach()

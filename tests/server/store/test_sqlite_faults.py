@@ -44,7 +44,7 @@ def store(
     request: pytest.FixtureRequest, tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
 ) -> SqliteStore:
     monkeypatch.setattr(sqlite, "_QUICK_SECONDS", 60.0 if "loop" in request.param else 0.0)
-    monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "_PATIENCE", 50)
     return SqliteStore(tmp_path / "chat.db", connection=tap.connection)
 
 

@@ -17,7 +17,7 @@ def _late() -> str:
 
 @asynchronous
 async def test_a_short_job_is_done_at_once_and_a_long_one_leaves_the_loop_alone() -> None:
-    worker = Worker("worker", 0.02)
+    worker = Worker("worker", 20)
     assert [worker.submit_and_wait(lambda n=n: n) for n in range(100)] == list(range(100))  # type: ignore[misc]
     started = time.monotonic()
     late = worker.submit_and_wait(_late)
@@ -30,8 +30,21 @@ async def test_a_short_job_is_done_at_once_and_a_long_one_leaves_the_loop_alone(
 
 
 @asynchronous
+async def test_the_loop_stands_still_for_the_patience_and_no_longer() -> None:
+    worker, waits = Worker("worker", 2), list[float]()
+    for _ in range(10):
+        started = time.monotonic()
+        late = worker.submit_and_wait(lambda: time.sleep(0.03))
+        waits.append(time.monotonic() - started)
+        assert isinstance(late, asyncio.Future)
+        await late
+    assert 0.002 <= min(waits) < 0.004  # the quickest: others may wait for the machine
+    await worker.stop()
+
+
+@asynchronous
 async def test_what_a_job_raises_is_raised_to_whoever_asked() -> None:
-    worker = Worker("worker", 0.02)
+    worker = Worker("worker", 20)
     with pytest.raises(ZeroDivisionError):
         worker.submit_and_wait(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
