@@ -23,6 +23,7 @@ COMMANDS = {
     "typing": "Show or hide the AI's typing indicator.",
     "ai-status": "Tell whether an AI is there.",
     "connections": "List live connections.",
+    "nodes": "List the nodes of a cluster.",
     "kick": "Close a connection.",
     "events": "Print connects and disconnects as JSON lines.",
     "trace": "Follow one message's way through the server.",

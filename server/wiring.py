@@ -144,7 +144,7 @@ def _services(settings: Settings, node: Node) -> Services:
 
 
 def _own_status(node: Node) -> OwnStatus:
-    health = HealthCheck(VERSION, node.store, node.delivery, node.joins)
+    health = HealthCheck(VERSION, node.store, node.delivery, node.joins, node.nodes)
     stats = Stats(
         health,
         node.ids.prefix,
@@ -153,6 +153,7 @@ def _own_status(node: Node) -> OwnStatus:
         node.metrics,
         node.delivery,
         node.answer_figures,
+        node.nodes,
     )
     return OwnStatus(health, stats, NodeDrain(node.manager, node.shutdown, node.background))
 

@@ -13,6 +13,7 @@ from server.ports import MessageStore
 from server.runtime.base.clock import now_ms
 from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.join import JoinHandler
+from server.runtime.nodes.figures import NodeFigures
 
 HealthStatus = Literal["ok", "unavailable", "draining"]
 
@@ -42,13 +43,16 @@ class Condition(Protocol):
 class HealthCheck:
     """Tells since when this process runs, and whether it takes work."""
 
-    def __init__(self, version: str, store: MessageStore, delivery: Delivery, joins: JoinHandler) -> None:
+    def __init__(
+        self, version: str, store: MessageStore, delivery: Delivery, joins: JoinHandler, nodes: NodeFigures
+    ) -> None:
         self.version = version
         self.started_at = now_ms()
         self._started = time.monotonic()
         self._store = store
         self._delivery = delivery
         self._joins = joins
+        self._nodes = nodes
 
     @property
     def uptime(self) -> float:
@@ -63,13 +67,13 @@ class HealthCheck:
         return "ok" if self._delivery.is_saving else "unavailable"
 
     async def health(self) -> Health:
-        """Return the body of GET /health; asks the store."""
+        """Return the body of GET /health; asks the store. Without its backplane a node goes on."""
         store: HealthStatus = (
             "ok" if self._delivery.is_saving and await self._store.is_healthy() else "unavailable"
         )
         return Health(
             status="draining" if self._joins.is_draining else store,
-            checks={"store": store, "backplane": "ok"},
+            checks={"store": store, "backplane": self._nodes.status},
             version=self.version,
             uptime_seconds=self.uptime,
         )

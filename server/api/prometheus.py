@@ -35,6 +35,7 @@ _GAUGES: Final = (
     ("connections", "users", "chat_users", "Users with an open connection."),
     ("connections", "conversations", "chat_conversations", "Conversations with an open connection."),
     ("messages", "rate_per_second", "chat_message_rate", "Messages saved a second, over the last ten."),
+    ("backplane", "nodes", "chat_nodes", "Nodes that are alive, as far as this one knows."),
     ("store", "pending", "chat_store_pending", "Messages whose fate is open."),
     ("ai", "turns_waiting", "chat_turns_waiting", "Turns that are owed an answer."),
     (

@@ -20,6 +20,7 @@ from server.protocol import MAX_LISTED
 from server.runtime.answers.figures import AnswerFigures
 from server.runtime.base.metrics import Metrics
 from server.runtime.messages.delivery import Delivery
+from server.runtime.nodes.figures import NodeFigures
 from server.runtime.rooms.manager import ConnectionManager
 from server.runtime.rooms.room import Connection, Room
 
@@ -68,6 +69,7 @@ class Stats:
         metrics: Metrics,
         delivery: Delivery,
         answers: AnswerFigures,
+        nodes: NodeFigures,
     ) -> None:
         self._condition = condition
         self._node_id = node_id
@@ -76,6 +78,7 @@ class Stats:
         self._metrics = metrics
         self._delivery = delivery
         self._answers = answers
+        self._nodes = nodes
         self._cpu = _CpuMeter()
 
     async def document(self) -> dict[str, Any]:
@@ -87,7 +90,7 @@ class Stats:
             "messages": self._messages(),
             "latency_ms": {"ack": metrics.ack_latency.summary(), "commit": metrics.commit_latency.summary()},
             "store": self._store(),
-            "backplane": {"backend": "local", "status": "ok", "nodes": 1},
+            "backplane": self._nodes.read(),
             "ai": await self._answers.read(),
             "errors": {"total": metrics.errors_total, "last_minute": metrics.errors_last_minute},
             "process": self._process(),

@@ -38,7 +38,8 @@ from server.runtime.messages.receiver import FrameLimits
 from server.runtime.messages.replay import Replayer
 from server.runtime.messages.trace import MessageTrace
 from server.runtime.nodes.alone import Alone, Ground
-from server.runtime.nodes.cluster import Cluster
+from server.runtime.nodes.cluster import KICKED, Cluster
+from server.runtime.nodes.figures import NodeFigures
 from server.runtime.process.heartbeat import Heartbeat
 from server.runtime.process.shutdown import Shutdown
 from server.runtime.rooms.admission import Admission
@@ -125,6 +126,8 @@ class Node:
         self._build_messages()
         self._build_answers()
         self._build_process()
+        members = None if self.cluster is None else self.cluster.members
+        self.nodes = NodeFigures(self._describe, backplane, members)
 
     async def open(self) -> None:
         """Connects to the other nodes, where there may be any."""
