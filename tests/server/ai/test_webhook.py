@@ -106,6 +106,14 @@ async def test_a_stream_whose_end_nobody_could_tell_from_a_breach_is_not_taken(
 
 
 @asynchronous
+async def test_a_stream_that_tells_of_its_own_failure_is_not_whole(service: WebhookService) -> None:
+    lines = [b'{"message":{"content":"Hel"},"done":false}\n', b'{"error":"out of memory"}\n']
+    failed = await failure(service, Reply(headers={"Content-Type": "application/x-ndjson"}, chunks=[*lines]))
+    assert failed.kind is FailureKind.UPSTREAM_ERROR
+    assert "broke its stream off" in str(failed)
+
+
+@asynchronous
 async def test_nobody_there_is_an_outage(service: WebhookService) -> None:
     service.stop()
     failed = await failure(service, STREAM)
