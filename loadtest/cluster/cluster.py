@@ -50,13 +50,15 @@ class Cluster:
         for number, node in enumerate(self.nodes):
             rest = Rest(node.url, timeout=_REST_SECONDS)
             try:
-                known = rest.stats()["backplane"]["nodes"]
+                backplane = rest.stats()["backplane"]
                 places.update(_places(rest))
             except RestError as error:
                 found.append(f"node {number}: {error}")
             else:
-                if known != len(self.nodes):
-                    found.append(f"node {number} knows of {known} nodes")
+                if backplane["status"] != "ok":
+                    found.append(f"node {number} cannot hear the others")
+                if backplane["nodes"] != len(self.nodes):
+                    found.append(f"node {number} knows of {backplane['nodes']} nodes")
             finally:
                 rest.close()
         return found + [f"{place} is connected {count} times" for place, count in places.items() if count > 1]

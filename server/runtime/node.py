@@ -38,7 +38,7 @@ from server.runtime.messages.receiver import FrameLimits
 from server.runtime.messages.replay import Replayer
 from server.runtime.messages.trace import MessageTrace
 from server.runtime.nodes.alone import Alone, Ground
-from server.runtime.nodes.cluster import KICKED, Cluster
+from server.runtime.nodes.cluster import Cluster
 from server.runtime.nodes.figures import NodeFigures
 from server.runtime.process.heartbeat import Heartbeat
 from server.runtime.process.shutdown import Shutdown
