@@ -83,3 +83,15 @@ def test_retry_after_is_obeyed() -> None:
     fails(breaker, 0.0, retry_after=30.0)
     assert not breaker.may_begin(29.9)
     assert breaker.may_begin(30.0)
+
+
+def test_calls_that_hang_from_before_an_outage_stop_no_probe_but_count_for_how_many_there_may_be() -> None:
+    breaker = Breaker(3, Backoff(1.0))
+    hanging = [breaker.begin(0.0), breaker.begin(0.0)]
+    fails(breaker, 0.0)
+    assert breaker.may_begin(2.0)
+    probe = breaker.begin(2.0)
+    breaker.answered(probe, 2.0)
+    assert not breaker.may_begin(2.0)  # two hang, and the probe is not over
+    breaker.over(hanging[0])
+    assert breaker.may_begin(2.0)
