@@ -11,9 +11,9 @@ app = command_app()
 
 @app.command(epilog=examples("chatctl nodes", "chatctl nodes --json | jq '.members[].node_id'"))
 def command(url: Url = DEFAULT_URL, api_key: ApiKey = "", as_json: Json = False) -> None:
-    """List the nodes of the cluster, as the node that is asked knows them.
+    """List the nodes of a cluster.
 
-    One that said no good-bye is shown as down for an hour.
+    The node that is asked tells what it knows. One that said no good-bye is shown as down for an hour.
     """
     with Api(url, api_key) as api:
         backplane = api.get("/stats")["backplane"]

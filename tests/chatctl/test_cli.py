@@ -40,7 +40,7 @@ def test_every_command_says_what_it_does_and_has_examples(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["nonsense"], "No such command: nonsense. (chatctl --help tells how)"),
+        (["gibberish"], "No such command: gibberish. (chatctl --help tells how)"),
         (["serv"], "No such command: serv. Did you mean serve? (chatctl --help tells how)"),
         (["config", "shw"], "No such command 'shw'. Did you mean 'show'? (chatctl config --help tells how)"),
         (["errors", "--nonsense"], "No such option: --nonsense (chatctl errors --help tells how)"),
