@@ -11,10 +11,20 @@ from typing import Any
 import pytest
 
 from tests.support.device import CONVERSATION, Connect, Device
+from tests.support.knock import wait_until
 from tests.support.model_server import FOR_EVER, model_server, piece
 from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer, running_server
 from tests.support.valkey_server import ValkeyServer
+from tests.support.webhook_service import (
+    SECRET,
+    Delivery,
+    Reply,
+    WebhookService,
+    message,
+    refusal,
+    webhook_service,
+)
 
 Start = Callable[..., tuple[RunningServer, RunningServer]]
 NODE_TTL = 1.0
@@ -169,3 +179,49 @@ def test_a_burst_on_both_is_answered_once(start_two: Start, connect_device: Conn
             assert receive_within(device, 10)["data"] == "Hello"
         time.sleep(1.5)
         assert len(provider.requests) == 1
+
+
+def called(service: WebhookService) -> dict[str, Any]:
+    return {"ai__webhook_url": service.url, "ai__webhook_secrets": SECRET}
+
+
+def test_news_is_told_once_and_not_of_a_user_whose_device_is_on_the_other(
+    start_two: Start, connect_device: Connect
+) -> None:
+    with webhook_service(lambda delivery: refusal(204)) as service:
+        one, two = start_two(
+            ai__webhook_url=service.url, ai__webhook_secrets=SECRET, ai__webhook_events='["undelivered"]'
+        )
+        laptop = connect_device(two, "laptop")
+        said = {"conversation_id": CONVERSATION, "message": "You are here", "message_id": "a1"}
+        assert one.post("/api/send-ai-message", said).status_code == 200
+        laptop.receive_until("AI_RESPONSE")
+        laptop.socket.close()
+        wait_until(lambda: not two.get("/stats/connections").json()["items"])
+        assert one.post("/api/send-ai-message", said | {"message_id": "a2"}).status_code == 200
+        [news] = service.wait_for(1, "undelivered")
+        assert news.data["message"]["message_id"] == "a2"
+        time.sleep(2)
+        assert len(service.of("undelivered")) == 1
+
+
+def test_a_dead_letter_is_sent_again_by_one_node_alone(start_two: Start, connect_device: Connect) -> None:
+    def script(delivery: Delivery) -> Reply:
+        if "replayed" not in delivery.data:
+            return refusal(422)
+        time.sleep(2.5)  # both look for what is to be sent again every two seconds
+        return message("At last")
+
+    with webhook_service(script) as service:
+        one, two = start_two(
+            ai__responder="webhook",
+            ai__webhook_url=service.url,
+            ai__webhook_secrets=SECRET,
+            ai__webhook_attempts=1,
+        )
+        phone = connect_device(one, "phone")
+        phone.say("m1", "Hi")
+        wait_until(lambda: len(two.get("/api/dead-letters").json()["items"]) == 1)
+        assert two.post("/api/dead-letters/replay", {}).json() == {"replayed": 1}
+        assert receive_within(phone, 15)["data"] == "At last"
+        assert len(service.turns) == 2

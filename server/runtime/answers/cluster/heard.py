@@ -107,6 +107,11 @@ class HeardStreams:
                 self._take_back(room, message_id, each)
         return False
 
+    def is_written(self, room: Room, message_id: str) -> bool:
+        """Tell whether another node that is alive writes an answer under that id."""
+        heard = self._heard.get(room.conversation_id, {}).get(message_id)
+        return heard is not None and not self._is_gone(heard.origin)
+
     def was_taken_back(self, room: Room, message_id: str) -> bool:
         """Tell whether devices here were shown text under that id that was taken back."""
         return _lasting(room, message_id) in self._taken_back

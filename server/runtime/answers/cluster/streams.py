@@ -53,6 +53,8 @@ class NodeStreams(Streams):
         self, room: Room, message_id: str, answers: int | None = None, keeps_part: bool = False
     ) -> Stream | None:
         """As Streams does; who joins on another node will ask on the conversation's channel."""
+        if self._heard.is_written(room, message_id):
+            return None
         stream = super().open(room, message_id, answers, keeps_part)
         if stream is not None:
             self._background.run(self._channels.listen(room), "listen")

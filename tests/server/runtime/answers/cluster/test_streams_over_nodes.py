@@ -264,6 +264,8 @@ async def test_of_two_answers_under_one_id_each_device_sees_one_at_a_time(valkey
         first, second = opened(one), opened(two)
         first.write("First")
         await until(lambda: text_of(tablet) == "First")
+        room = three.manager.room(CONVERSATION)
+        assert room is not None and three.node.streams.open(room, "a1") is None
         second.write("Second")
         await asyncio.sleep(0.05)
         assert (text_of(phone), text_of(laptop), text_of(tablet)) == ("First", "Second", "First")
