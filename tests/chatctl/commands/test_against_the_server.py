@@ -37,8 +37,9 @@ def test_what_the_server_refuses_is_told_in_its_words(chatctl: Run) -> None:
 
 
 def test_the_dashboard_shows_the_room_and_the_device(
-    chatctl: Run, server: RunningServer, connect_device: Connect
+    chatctl: Run, server: RunningServer, connect_device: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # narrower ones cut off who connects
     connect_device(server, "phone")
     code, out, err = chatctl("stats", "--once")
     assert (code, err) == (0, "")
