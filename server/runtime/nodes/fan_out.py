@@ -85,8 +85,9 @@ class NodeFanOut(FanOut):
     def message(self, room: Room, seq: int, frame: bytes) -> None:
         """Broadcast what a commit here saved, to the devices here first."""
         if self._on_said and payloads.is_answer(frame):
+            type, message_id = payloads.type_and_id(frame)
             for tell in self._on_said:
-                tell(room, seq, *payloads.type_and_id(frame))
+                tell(room, seq, type, message_id)
         self._take(room, seq, frame)
         self._publish(room.conversation_id, seq, room.epoch, frame)
 
@@ -131,8 +132,9 @@ class NodeFanOut(FanOut):
         elif envelope.frame:
             if payloads.is_answer(envelope.frame):
                 self._on_answer(room)
+            type, message_id = payloads.type_and_id(envelope.frame)
             for tell in self._on_heard:
-                tell(room, seq, *payloads.type_and_id(envelope.frame))
+                tell(room, seq, type, message_id)
             self._take(room, seq, envelope.frame)
         else:
             self.found(room, seq)
