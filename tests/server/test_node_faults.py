@@ -133,7 +133,8 @@ async def test_a_node_that_is_cut_off_serves_its_devices_and_catches_up(scene: S
         _cut_one_off(scene)
         before = [len(device.acked) for device in devices]
         await until(lambda: all(len(d.acked) > n + 10 for d, n in zip(devices, before, strict=True)), _SOON)
-        assert scene.nodes[1].get("/health").status_code == 200
+        health = scene.nodes[1].get("/health")
+        assert (health.status_code, health.json()["checks"]["backplane"]) == (200, "unavailable")
         scene.proxy.accept()
 
 
@@ -178,6 +179,9 @@ async def test_a_killed_nodes_devices_go_on_elsewhere_and_leave_the_counts(scene
         phone.talk()
         await until(lambda: len(phone.acked) > before + 10, _SOON)
         await until(lambda: laptop.devices == 2, _SOON)
+        backplane = scene.nodes[1].get("/stats").json()["backplane"]
+        assert (backplane["backend"], backplane["status"], backplane["nodes"]) == ("redis", "ok", 1)
+        assert sorted(member["status"] for member in backplane["members"]) == ["down", "ok"]
         await _all_is_well(scene, [phone, laptop])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.device import CONVERSATION, Connect, Device
+from tests.support.knock import wait_until
 from tests.support.postgres_server import PostgresServer
 from tests.support.server import RunningServer, running_server
 from tests.support.valkey_server import ValkeyServer
@@ -59,3 +60,23 @@ def test_what_the_api_is_asked_for_on_one_node_reaches_devices_on_the_other(
     assert status.status_code == 200
     assert laptop.receive_until("AI_STATUS")["data"]["status"] == "away"
     assert connect_device(one, "phone").welcome["data"]["ai"]["status"] == "away"
+
+
+def test_each_node_tells_of_all_nodes(
+    two_nodes: tuple[RunningServer, RunningServer], connect_device: Connect
+) -> None:
+    one, two = two_nodes
+    connect_device(two, "laptop")
+
+    def connections() -> list[int]:
+        backplane = one.get("/stats").json()["backplane"]
+        assert (backplane["backend"], backplane["status"]) == ("redis", "ok")
+        assert backplane["nodes"] == len(backplane["members"])
+        return sorted(member["connections"] for member in backplane["members"])
+
+    wait_until(lambda: connections() == [0, 1])
+    members = one.get("/stats").json()["backplane"]["members"]
+    ids = {node.get("/stats").json()["server"]["node_id"] for node in two_nodes}
+    assert {member["node_id"] for member in members} == ids
+    assert {member["status"] for member in members} == {"ok"}
+    assert one.get("/health").json()["checks"] == {"store": "ok", "backplane": "ok"}
