@@ -60,7 +60,7 @@ class WorkerFailed(Exception):
 
 
 class Supervisor:
-    """Ends by SIGTERM, Ctrl-C or SIGHUP; a second SIGTERM or Ctrl-C kills what still runs.
+    """Ends by SIGTERM, SIGQUIT, Ctrl-C or SIGHUP; a second of the first three kills what still runs.
 
     A worker gets its settings and place pickled by its standard input, which stays open: its end, also by the
     death of the supervisor, tells the worker to end. It writes a line to its standard output once it serves.
@@ -155,7 +155,7 @@ class Supervisor:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._end)
+        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGQUIT), self._end)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             handlers[signal.SIGHUP] = self._told_to_end.set
         for number in (signal.SIGUSR1, signal.SIGUSR2):

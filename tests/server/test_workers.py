@@ -133,7 +133,7 @@ def test_a_stopped_worker_makes_the_health_unavailable_and_the_others_answer(las
     wait_until(lambda: health(lasting) == "ok")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
 def test_a_signal_drains_all_workers(machine: RunningServer, connect_device: Connect, number: int) -> None:
     devices = [connect_device(machine, f"client{n}", conversation=f"c{n}") for n in range(6)]
     for device in devices:
