@@ -128,7 +128,6 @@ class Operations:
     async def kick(self, connection_id: str) -> None:
         if not await self._kick(connection_id):
             raise not_found("connection")
-        log.info("closed by an operator", connection_id=connection_id)
 
 
 def operations_router(operations: Operations, drain: Drain) -> APIRouter:

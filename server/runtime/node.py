@@ -8,7 +8,6 @@ from server.core.breaker import Breaker
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.ports import Backplane, Member, MessageStore, Notifier, Responder
-from server.protocol.closing import KICKED
 from server.runtime.answers.ai_speech import AISpeech
 from server.runtime.answers.cancellations import Cancellations
 from server.runtime.answers.cluster.cancellations import NodeCancellations
@@ -155,11 +154,7 @@ class Node:
 
     async def kick(self, connection_id: str) -> bool:
         """Closes a connection for an operator, on whatever node; False where there is none."""
-        connection = self.manager.find(connection_id)
-        if connection is None:
-            return await self._parts.kick(connection_id)
-        connection.close(*KICKED)
-        return True
+        return self.manager.kick(connection_id) or await self._parts.kick(connection_id)
 
     def _build_rooms(self) -> None:
         config = self._config

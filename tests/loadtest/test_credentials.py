@@ -49,12 +49,21 @@ def test_a_server_with_jwts_and_keys_is_put_under_load(
         tmp_path, auth__jwt_secret=SECRET, auth__api_keys=KEY, rate_limit__enabled="false"
     ) as server:
         result = load(server.url, credentials)
-    assert (result.valid, result.passed) == (passes, passes)
+    assert (result.valid, result.passed) == (passes, passes), result.invalid_because
     assert (result.sent > 0) is passes or not result.valid
     assert SECRET not in result.model_dump_json()
 
 
 def load(url: str, credentials: Credentials) -> Result:
+    """Run until the machine had time for it: a busy one makes a run invalid, whatever the credentials."""
+    for _ in range(3):
+        result = load_once(url, credentials)
+        if not any("overloaded" in why for why in result.invalid_because):
+            break
+    return result
+
+
+def load_once(url: str, credentials: Credentials) -> Result:
     settings = Launch(
         scenario="fanout",
         url=url,

@@ -7,7 +7,6 @@ from typing import Final
 from server.core.connection_limits import ConnectionLimits
 from server.core.rate_limit import RateLimiter
 from server.ports import Backplane, BackplaneUnavailable, Member
-from server.protocol.closing import KICKED
 from server.runtime.messages.conversations import Conversations
 from server.runtime.messages.delivery import Delivery
 from server.runtime.messages.receiver import FrameLimits, Receiver
@@ -128,10 +127,7 @@ class Cluster(Alone):
         return bool(answer["found"])
 
     async def _kicked(self, asked: Facts) -> Facts:
-        connection = self._ground.manager.find(asked["connection_id"])
-        if connection is not None:
-            connection.close(*KICKED)
-        return {"found": connection is not None}
+        return {"found": self._ground.manager.kick(asked["connection_id"])}
 
     # ---- parts ------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import structlog
 from server.core.join_request import JoinRequest
 from server.ports import Socket
 from server.protocol import CloseCode, ErrorCode
-from server.protocol.closing import CONNECTED_AGAIN, DATABASE_REPLACED, Close
+from server.protocol.closing import CONNECTED_AGAIN, DATABASE_REPLACED, KICKED, Close
 from server.runtime.base.clock import now_ms
 from server.runtime.base.metrics import Metrics
 from server.runtime.rooms.connection_info import ConnectionInfo
@@ -160,6 +160,15 @@ class ConnectionManager:
         for connection in room.connections:
             connection.close(*close)
         self.forget(room)
+
+    def kick(self, connection_id: str) -> bool:
+        """Closes a connection for an operator; False where there is none with that id here."""
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            return False
+        log.info("closed by an operator", **connection.info.context())
+        connection.close(*KICKED)
+        return True
 
     def start_over(self) -> None:
         """Sends every device away to come back, after another database took over: rooms know the old one."""
