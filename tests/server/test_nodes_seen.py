@@ -66,6 +66,7 @@ def test_without_its_backplane_a_node_goes_on_and_says_so(two: Cluster, chatctl:
 
 
 def test_a_node_that_was_killed_is_down_and_one_that_ended_is_gone(two: Cluster, chatctl: Run) -> None:
+    until(lambda: backplane(two)["nodes"] == 2)
     node_id = httpx2.get(f"{two.urls[1]}/stats").json()["server"]["node_id"]
     two.nodes[1].end(signal.SIGKILL)
     until(lambda: backplane(two)["nodes"] == 1)
