@@ -300,6 +300,9 @@ class Turns:
             typing_ends += random.uniform(*self._config.typing_delay)
         dialogue.attempt = Attempt(stream, self._responder, turn, typing_ends, dialogue.slot)
         try:
+            # By REST it may have been answered since it was read; from the stream's opening on that is seen.
+            if self._config.fixes_turns and await self._store.is_answered(room.key, turn.last_seq):
+                return Verdict.ANSWERED
             if is_first:
                 await self._show_reading(room, turn)
             return await dialogue.attempt.run()
